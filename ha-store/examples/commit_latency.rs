@@ -1,0 +1,68 @@
+//! What the log costs over one bare durable write: commit latency in a directory, against `object_store`'s own
+//! create (with fsync) of the same number of bytes in the same directory.
+//!
+//! Both are measured in turns in one run, so that a busy disk troubles both. Prints medians and their ratio:
+//!
+//! ```text
+//! cargo run --release -p ha-store --features conformance --example commit_latency [DIRECTORY]
+//! ```
+
+#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+
+use ha_store::conformance::{Bench, add_checkpoint};
+use ha_store::{BackendOptions, Change, StoreUrl};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const ROUNDS: u64 = 500;
+
+/// Live checkpoints that make the record about as large as a real job's.
+const CHECKPOINTS: u64 = 10;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let scratch = tempfile::tempdir()?;
+    let directory = match std::env::args().nth(1) {
+        Some(directory) => directory,
+        None => scratch.path().display().to_string(),
+    };
+    let url: StoreUrl = directory.parse()?;
+    let backend = url.connect(&BackendOptions::default())?;
+    let bench = Bench::new(backend.clone());
+    let deployment = bench.deployment();
+    let store = bench.open(&deployment).await;
+    let epoch = bench.claim(&store, "generation").await.epoch;
+    for id in 1..=CHECKPOINTS {
+        store.commit(epoch, bench.key(), add_checkpoint(id)).await?;
+    }
+
+    let log = bench.prefix.clone().join(deployment.as_str()).join("log");
+    let newest = log.join(format!("{:020}.json", CHECKPOINTS + 1));
+    let record = backend.get(&newest).await?.bytes().await?;
+    let (mut commits, mut creates) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let job = store.view().state.jobs.keys().next().ok_or("a job")?.clone();
+        let began = Instant::now();
+        store.commit(epoch, bench.key(), Change::NextCheckpointId { job }).await?;
+        commits.push(began.elapsed());
+
+        let key = Path::from(format!("bare/{round:020}.json"));
+        let began = Instant::now();
+        backend.put_opts(&key, PutPayload::from(record.clone()), PutMode::Create.into()).await?;
+        creates.push(began.elapsed());
+    }
+
+    let (commit, create) = (median(commits), median(creates));
+    println!("{ROUNDS} rounds, records of {} bytes, in {directory}", record.len());
+    println!("bare create  {:>9.1} µs", create.as_secs_f64() * 1e6);
+    println!("commit       {:>9.1} µs", commit.as_secs_f64() * 1e6);
+    println!("ratio        {:>9.2}", commit.as_secs_f64() / create.as_secs_f64());
+    store.close(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}

@@ -1,0 +1,243 @@
+//! Changes of what is known of a job: snapshots, counter, graph, end.
+
+use super::{Applying, Outcome, check_size, check_text, push_bounded, release};
+use crate::state::{DeploymentState, GraphEntry, JobState, PointerRecord, Snapshot, SnapshotState};
+use crate::{Answer, Expected, JobId, JobStatus, Refusal};
+
+/// Flink's checkpoint ids are Java `long`s.
+const CHECKPOINT_ID_MAX: u64 = i64::MAX as u64 - 1;
+
+pub(super) fn add_checkpoint(
+    state: &mut DeploymentState,
+    job: &JobId,
+    id: u64,
+    pointer: &PointerRecord,
+    ctx: &Applying<'_>,
+) -> Result<Outcome, Refusal> {
+    let bytes = serde_json::to_vec(pointer).map_or(u64::MAX, |json| json.len() as u64);
+    let what = format!("the pointer of checkpoint {id} of job {job}");
+    check_size(&what, bytes, ctx.limits.pointer_bytes_max, "pointer_bytes_max")?;
+    check_checkpoint_id(id)?;
+    if let Some(known) = state.jobs.get(job) {
+        match known.checkpoints.get(&id) {
+            Some(live) if live.pointer == *pointer => return Ok(Outcome::unchanged(Answer::Unchanged)),
+            Some(_) => return Err(Refusal::AlreadyExists { what: format!("checkpoint {id} of job {job}") }),
+            None => {}
+        }
+        let max = ctx.limits.live_checkpoints_max;
+        if known.checkpoints.len() >= max {
+            let what = format!("live checkpoints of job {job}");
+            return Err(Refusal::LimitReached { what, limit: "live_checkpoints_max", max: max as u64 });
+        }
+    }
+    let known = ensure_job(state, job, ctx)?;
+    let snapshot = Snapshot {
+        id,
+        pointer: pointer.clone(),
+        state: SnapshotState::Active,
+        epoch: ctx.epoch,
+        added_at_ms: ctx.now_ms,
+        left_epoch: None,
+    };
+    let before = known.checkpoints.insert(id, snapshot);
+    assert!(before.is_none(), "no live checkpoint is overwritten");
+    known.next_checkpoint_id = known.next_checkpoint_id.max(id + 1);
+    Ok(Outcome::changed(Answer::Created))
+}
+
+/// One checkpoint, or all of them.
+pub(super) fn remove_checkpoints(
+    state: &mut DeploymentState,
+    job: &JobId,
+    id: Option<u64>,
+    ctx: &Applying<'_>,
+) -> Outcome {
+    let Some(known) = state.jobs.get_mut(job) else { return Outcome::removed(0) };
+    let ids: Vec<u64> = match id {
+        Some(id) => known.checkpoints.contains_key(&id).then_some(id).into_iter().collect(),
+        None => known.checkpoints.keys().copied().collect(),
+    };
+    for id in &ids {
+        // `EndJob` has said what becomes of it; without that, the job goes on and something newer took its place.
+        let fate = match known.checkpoints[id].state {
+            SnapshotState::Active => SnapshotState::Subsumed,
+            told => told,
+        };
+        move_to_history(known, *id, fate, ctx);
+    }
+    Outcome::removed(ids.len() as u64)
+}
+
+/// Takes a live snapshot out.
+pub(super) fn move_to_history(job: &mut JobState, id: u64, fate: SnapshotState, ctx: &Applying<'_>) {
+    assert!(fate != SnapshotState::Active, "what leaves the live ones is not active");
+    let mut snapshot = job.checkpoints.remove(&id).expect("only live snapshots are moved");
+    snapshot.state = fate;
+    snapshot.left_epoch = Some(ctx.epoch);
+    push_bounded(&mut job.history, snapshot, ctx.limits.snapshot_history_max);
+    job.touched_at = ctx.at;
+}
+
+pub(super) fn end_job(
+    state: &mut DeploymentState,
+    job: &JobId,
+    status: JobStatus,
+    discarded: &[u64],
+    ctx: &Applying<'_>,
+) -> Result<Outcome, Refusal> {
+    let fate = |id: u64| match discarded.contains(&id) {
+        true => SnapshotState::Discarded,
+        false => SnapshotState::Retained,
+    };
+    let live = state.jobs.get(job).map(|known| &known.checkpoints).into_iter().flatten();
+    let (mut retained, mut discarded, mut told_before) = (0, 0, true);
+    for (id, snapshot) in live {
+        match fate(*id) {
+            SnapshotState::Discarded => discarded += 1,
+            _ => retained += 1,
+        }
+        told_before &= snapshot.state == fate(*id);
+    }
+    let answer = Answer::Ended { retained, discarded };
+    if told_before && state.jobs.get(job).is_some_and(|known| known.ended == Some(status)) {
+        return Ok(Outcome::unchanged(answer));
+    }
+    let known = ensure_job(state, job, ctx)?;
+    for live in known.checkpoints.values_mut() {
+        live.state = fate(live.id);
+    }
+    known.ended = Some(status);
+    Ok(Outcome::changed(answer))
+}
+
+pub(super) fn next_checkpoint_id(
+    state: &mut DeploymentState,
+    job: &JobId,
+    ctx: &Applying<'_>,
+) -> Result<Outcome, Refusal> {
+    if let Some(known) = state.jobs.get(job) {
+        check_checkpoint_id(known.next_checkpoint_id)?;
+    }
+    let known = ensure_job(state, job, ctx)?;
+    let id = known.next_checkpoint_id;
+    known.next_checkpoint_id += 1;
+    Ok(Outcome::changed(Answer::Value(id)))
+}
+
+pub(super) fn set_checkpoint_id(
+    state: &mut DeploymentState,
+    job: &JobId,
+    value: u64,
+    ctx: &Applying<'_>,
+) -> Result<Outcome, Refusal> {
+    check_checkpoint_id(value)?;
+    let in_force = state.jobs.get(job).map(|known| known.next_checkpoint_id);
+    if let Some(in_force) = in_force.filter(|in_force| *in_force >= value) {
+        return Ok(Outcome::unchanged(Answer::Value(in_force)));
+    }
+    let known = ensure_job(state, job, ctx)?;
+    known.next_checkpoint_id = known.next_checkpoint_id.max(value);
+    Ok(Outcome::changed(Answer::Value(known.next_checkpoint_id)))
+}
+
+pub(super) fn put_graph(
+    state: &mut DeploymentState,
+    job: &JobId,
+    graph: &GraphEntry,
+    expected: &Expected,
+    ctx: &Applying<'_>,
+) -> Result<Outcome, Refusal> {
+    check_text("the Flink version", &graph.flink_version)?;
+    check_text("the fingerprint", graph.fingerprint.as_deref().unwrap_or_default())?;
+    let found = state.jobs.get(job).and_then(|known| known.graph.as_ref());
+    let what = || format!("the graph of job {job}");
+    match (found, expected) {
+        (Some(found), _) if found.blob.hash == graph.blob.hash => {
+            return Ok(Outcome::unchanged(Answer::Unchanged));
+        }
+        (Some(_), Expected::Absent) => return Err(Refusal::AlreadyExists { what: what() }),
+        (Some(found), Expected::Version(version)) if found.blob.hash != *version => {
+            let found = found.blob.hash.clone();
+            return Err(Refusal::StaleVersion { what: what(), expected: version.clone(), found });
+        }
+        (None, Expected::Version(_)) => return Err(Refusal::NoGraph { job: job.clone() }),
+        (None, Expected::Absent) | (Some(_), Expected::Version(_)) => {}
+    }
+    let known = ensure_job(state, job, ctx)?;
+    match known.graph.replace(graph.clone()) {
+        Some(before) => {
+            release(state, before.blob, ctx);
+            Ok(Outcome::changed(Answer::Changed))
+        }
+        None => Ok(Outcome::changed(Answer::Created)),
+    }
+}
+
+pub(super) fn drop_graph(state: &mut DeploymentState, job: &JobId, ctx: &Applying<'_>) -> Outcome {
+    let Some(known) = state.jobs.get_mut(job) else { return Outcome::removed(0) };
+    let Some(graph) = known.graph.take() else { return Outcome::removed(0) };
+    known.touched_at = ctx.at;
+    release(state, graph.blob, ctx);
+    Outcome::removed(1)
+}
+
+pub(super) fn clean_job(state: &mut DeploymentState, job: &JobId, ctx: &Applying<'_>) -> Outcome {
+    let dropped = drop_graph(state, job, ctx).changed;
+    let Some(known) = state.jobs.get_mut(job) else { return Outcome::unchanged(Answer::Unchanged) };
+    let live: Vec<u64> = known.checkpoints.keys().copied().collect();
+    for id in &live {
+        let fate = match known.checkpoints[id].state {
+            SnapshotState::Discarded => SnapshotState::Discarded,
+            _ => SnapshotState::Retained,
+        };
+        move_to_history(known, *id, fate, ctx);
+    }
+    match dropped || !live.is_empty() {
+        true => Outcome::changed(Answer::Changed),
+        false => Outcome::unchanged(Answer::Unchanged),
+    }
+}
+
+pub(super) fn clean_deployment(state: &mut DeploymentState, ctx: &Applying<'_>) -> Outcome {
+    let jobs: Vec<JobId> = state.jobs.keys().cloned().collect();
+    let changed = jobs.iter().filter(|job| clean_job(state, job, ctx).changed).count();
+    match changed {
+        0 => Outcome::unchanged(Answer::Unchanged),
+        _ => Outcome::changed(Answer::Changed),
+    }
+}
+
+/// The job, made if it is new. Changes nothing when it refuses.
+fn ensure_job<'s>(
+    state: &'s mut DeploymentState,
+    job: &JobId,
+    ctx: &Applying<'_>,
+) -> Result<&'s mut JobState, Refusal> {
+    if !state.jobs.contains_key(job) && state.jobs.len() >= ctx.limits.jobs_max {
+        let Some(victim) = least_worth_keeping(state) else {
+            let max = ctx.limits.jobs_max as u64;
+            return Err(Refusal::LimitReached { what: "jobs".to_owned(), limit: "jobs_max", max });
+        };
+        state.jobs.remove(&victim);
+    }
+    let known = state.jobs.entry(job.clone()).or_insert_with(|| JobState::new(ctx.at));
+    known.touched_at = ctx.at;
+    Ok(known)
+}
+
+/// The job to forget when a new one needs its place: it must have ended, hold no graph and nothing live. Among
+/// those, one that left nothing to restore goes first; among equals, the one that was touched longest ago.
+fn least_worth_keeping(state: &DeploymentState) -> Option<JobId> {
+    let over = |job: &JobState| job.ended.is_some() && job.graph.is_none() && job.checkpoints.is_empty();
+    let worth = |job: &JobState| job.history.iter().any(|snapshot| snapshot.state == SnapshotState::Retained);
+    let candidates = state.jobs.iter().filter(|(_, job)| over(job));
+    candidates.min_by_key(|(_, job)| (worth(job), job.touched_at)).map(|(id, _)| id.clone())
+}
+
+fn check_checkpoint_id(id: u64) -> Result<(), Refusal> {
+    if id > CHECKPOINT_ID_MAX {
+        let what = format!("checkpoint ids ({id})");
+        return Err(Refusal::LimitReached { what, limit: "Long.MAX_VALUE", max: CHECKPOINT_ID_MAX });
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! Collection: deletes records that nobody reads any more, and blobs that no record names.
+//!
+//! What makes it safe, whatever stalls and for however long:
+//!
+//! 1. *The boundary first.* `collected_before` goes through the log before the first delete below it, so a deposed
+//!    collector never raises it, and a writer can always learn whether its place was passed
+//!    ([`judge`](crate::judge)). It never reaches the newest record.
+//! 2. *Ascending, one by one.* A record is deleted after every record below it is known to be gone. So a record
+//!    that is still in its place vouches for all places after it.
+//! 3. *Records below the boundary are dead.* Whatever lies there, or turns up there later, is never read and never
+//!    acknowledged; a collector that wakes up late repeats deletes that were decided for good.
+//! 4. *Blobs are judged by a state that is newer than their listing.* The listing comes first, then the proof that
+//!    this process owns the epoch. So whoever put a listed blob is this process, or one that lost its ownership before
+//!    and never gets it back: not after a newer claim, and not after an adoption
+//!    ([`Store::resume`]). What this process put is left alone while it is young or recent.
+//! 5. *A blob's key is never used twice*, so a late delete cannot hit what was put after it was decided.
+
+use super::{Collected, Store, View};
+use crate::state::DeploymentState;
+use crate::writer::Edit;
+use crate::{BlobRef, Epoch, Nonce, Sequence, StoreError, StoreOptions};
+use object_store::{ObjectMeta, path::Path};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// A listed record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listed {
+    sequence: Sequence,
+    modified_ms: i64,
+}
+
+impl Store {
+    /// One bounded round. Call it again while `more`, and every hour or so.
+    ///
+    /// Commits go on meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when `epoch` is not the owner's any more; [`StoreError::Unavailable`] when the store
+    /// did not do as it was told: the round ends, and the next one goes on where it stopped.
+    pub async fn collect(&self, epoch: Epoch) -> Result<Collected, StoreError> {
+        // One round at a time, or the deletes of two would mix.
+        let _round = self.shared.collecting.lock().await;
+        let unavailable = |reason| StoreError::Unavailable { what: "collection".to_owned(), reason };
+        let shared = &self.shared;
+        let log = shared.objects.list(&shared.keys.log(), None).await.map_err(unavailable)?;
+        let blobs = shared.objects.list(&shared.keys.blobs(), None).await.map_err(unavailable)?;
+        let mut records: Vec<Listed> = log.iter().filter_map(|meta| self.listed(meta)).collect();
+        records.sort_unstable_by_key(|listed| listed.sequence);
+
+        let mut view = self.confirm_owner(epoch).await?;
+        let first_kept = boundary(&records, &shared.options);
+        // Raising the boundary takes a record. One that frees no more than that would be written for ever, by a
+        // deployment that does nothing.
+        let boundary_now = view.state.collected_before;
+        let frees = |listed: &&Listed| (boundary_now..first_kept).contains(&listed.sequence);
+        if records.iter().filter(frees).count() > 1 {
+            self.edit(epoch, Edit::CollectBefore(first_kept)).await?;
+            view = self.confirm_owner(epoch).await?;
+        }
+
+        let mut collected = Collected::default();
+        let mut left = shared.options.collect_deletes_max;
+        let newest_ms = records.last().map_or(i64::MIN, |newest| newest.modified_ms);
+        let dead = records.iter().filter(|listed| listed.sequence < view.state.collected_before);
+        for listed in dead {
+            if left == 0 {
+                collected.more = true;
+                return Ok(collected);
+            }
+            let key = shared.keys.record(listed.sequence);
+            // An unclear delete ends the round: what comes after it must not go before it.
+            shared.objects.delete(&key).await.map_err(unavailable)?;
+            (left, collected.records) = (left - 1, collected.records + 1);
+        }
+        collected.more = boundary(&records, &unlimited(&shared.options)) > first_kept;
+
+        let old = |meta: &&ObjectMeta| is_old(modified_ms(meta), newest_ms, &shared.options);
+        for meta in self.unnamed(blobs.iter().filter(old), &view.state) {
+            if left == 0 {
+                collected.more = true;
+                break;
+            }
+            shared.objects.delete(&meta.location).await.map_err(unavailable)?;
+            (left, collected.blobs) = (left - 1, collected.blobs + 1);
+        }
+        Ok(collected)
+    }
+
+    /// Another incarnation of our own epoch may be about to name what it put, so the newest epoch is not enough.
+    async fn confirm_owner(&self, epoch: Epoch) -> Result<Arc<View>, StoreError> {
+        let view = self.confirm(epoch).await?;
+        let owner = view.header.as_ref().map(|header| &header.incarnation);
+        if owner != Some(&self.shared.incarnation) {
+            let reason = format!("this process has not resumed epoch {epoch}");
+            return Err(StoreError::Unavailable { what: "collection".to_owned(), reason });
+        }
+        Ok(view)
+    }
+
+    fn listed(&self, meta: &ObjectMeta) -> Option<Listed> {
+        let sequence = self.shared.keys.sequence_of(&meta.location)?;
+        Some(Listed { sequence, modified_ms: modified_ms(meta) })
+    }
+
+    /// Those that no kept record names and no change of this process may be about to.
+    fn unnamed<'m>(
+        &self,
+        listed: impl Iterator<Item = &'m ObjectMeta>,
+        state: &DeploymentState,
+    ) -> Vec<&'m ObjectMeta> {
+        let recent = self.shared.recent_blobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let recent: BTreeSet<Path> = recent.iter().map(|blob| self.shared.keys.blob(blob)).collect();
+        let unnamed = |meta: &&ObjectMeta| match blob_of(meta) {
+            Some(blob) => !recent.contains(&meta.location) && !state.may_be_named(&blob),
+            // Not one of ours. Whoever put it there can take it away.
+            None => false,
+        };
+        listed.filter(unnamed).collect()
+    }
+}
+
+/// The blob that an object's key names.
+fn blob_of(meta: &ObjectMeta) -> Option<BlobRef> {
+    let (hash, copy) = meta.location.filename()?.split_once('.')?;
+    let copy = Nonce::try_from(copy).ok()?;
+    hash.starts_with("blake3-").then(|| BlobRef { hash: hash.to_owned(), bytes: meta.size, copy })
+}
+
+/// The first record to keep: the last ones stay, and everything from the first young one on.
+///
+/// Ages are differences of the store's own times: no local clock has a say in what is deleted, and nothing becomes
+/// old while nothing is written.
+fn boundary(records: &[Listed], options: &StoreOptions) -> Sequence {
+    let Some(newest) = records.last() else { return Sequence::new(0) };
+    let kept_by_number = usize::try_from(options.collect_keep_records).unwrap_or(usize::MAX);
+    let by_number = records.len().saturating_sub(kept_by_number);
+    let is_young = |listed: &Listed| !is_old(listed.modified_ms, newest.modified_ms, options);
+    let by_age = records.iter().position(is_young).unwrap_or(records.len());
+    let first_kept = by_number.min(by_age).min(options.collect_deletes_max).min(records.len() - 1);
+    records[first_kept].sequence
+}
+
+fn unlimited(options: &StoreOptions) -> StoreOptions {
+    StoreOptions { collect_deletes_max: usize::MAX, ..options.clone() }
+}
+
+fn is_old(modified_ms: i64, newest_ms: i64, options: &StoreOptions) -> bool {
+    let min_age_ms = i64::try_from(options.collect_min_age_ms).unwrap_or(i64::MAX);
+    newest_ms.saturating_sub(modified_ms) >= min_age_ms
+}
+
+fn modified_ms(meta: &ObjectMeta) -> i64 {
+    meta.last_modified.timestamp_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+    fn listed(times_ms: &[i64]) -> Vec<Listed> {
+        let one = |(index, modified_ms): (usize, &i64)| Listed {
+            sequence: Sequence::new(10 + index as u64),
+            modified_ms: *modified_ms,
+        };
+        times_ms.iter().enumerate().map(one).collect()
+    }
+
+    fn keep(collect_keep_records: u64) -> StoreOptions {
+        StoreOptions { collect_keep_records, ..StoreOptions::default() }
+    }
+
+    #[test]
+    fn the_last_records_stay_however_old() {
+        let records = listed(&[0, 1, 2, 3 * DAY_MS]);
+        assert_eq!(boundary(&records, &keep(1)), Sequence::new(13));
+        assert_eq!(boundary(&records, &keep(3)), Sequence::new(11));
+        assert_eq!(boundary(&records, &keep(100)), Sequence::new(10));
+    }
+
+    #[test]
+    fn whatever_follows_a_young_record_stays() {
+        // The store's times may go back; the boundary must not jump over the young one.
+        let records = listed(&[0, 2 * DAY_MS, 1, 2 * DAY_MS + 1]);
+        assert_eq!(boundary(&records, &keep(1)), Sequence::new(11));
+    }
+
+    #[test]
+    fn nothing_grows_old_while_nothing_is_written() {
+        let records = listed(&[0, 1, 2, 3]);
+        assert_eq!(boundary(&records, &keep(1)), Sequence::new(10));
+    }
+
+    #[test]
+    fn one_round_deletes_no_more_than_it_may() {
+        let records = listed(&[0, 1, 2, 3, 9 * DAY_MS]);
+        let options = StoreOptions { collect_deletes_max: 2, ..keep(1) };
+        assert_eq!(boundary(&records, &options), Sequence::new(12));
+    }
+
+    #[test]
+    fn an_empty_log_has_no_boundary() {
+        assert_eq!(boundary(&[], &keep(1)), Sequence::new(0));
+    }
+}
