@@ -1,0 +1,131 @@
+//! The command line.
+//!
+//! Exit status: 0 stopped in order, 1 could not start or had to stop, 2 wrong usage or configuration.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::settings::Settings;
+use crate::{logging, runtime};
+
+/// Keeps a Flink job's place: the process beside its JobManager
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run beside a JobManager
+    Run(Configured),
+    /// Check the configuration, print the one in force, and exit
+    CheckConfig(Configured),
+    /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory
+    InstallAdapter(InstallAdapter),
+}
+
+#[derive(Debug, clap::Args)]
+struct Configured {
+    /// A YAML file with the same settings; flags and environment win over it
+    #[arg(long, env = "HOLDFAST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, clap::Args)]
+struct InstallAdapter {
+    /// The directory; it must exist
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// The jar; the image has it at the default
+    #[arg(
+        long,
+        env = "HOLDFAST_ADAPTER_JAR",
+        value_name = "FILE",
+        default_value = "/opt/holdfast/holdfast-flink-adapter.jar"
+    )]
+    from: PathBuf,
+}
+
+const ADAPTER_JAR: &str = "holdfast-flink-adapter.jar";
+const USAGE: u8 = 2;
+
+// === impl Args ===
+
+impl Args {
+    /// Does what the command line says.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(configured) => match configured.load() {
+                Ok(config) => run(config),
+                Err(error) => refuse(&error),
+            },
+            Command::CheckConfig(configured) => match configured.load() {
+                Ok(config) => print(&Settings::from(&config)),
+                Err(error) => refuse(&error),
+            },
+            Command::InstallAdapter(install) => match install.run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => refuse(&error),
+            },
+        }
+    }
+}
+
+impl InstallAdapter {
+    /// Copied aside and renamed, so that a Flink that starts meanwhile never sees half a jar.
+    fn run(self) -> anyhow::Result<()> {
+        let Self { to, from } = self;
+        let aside = to.join(format!(".{ADAPTER_JAR}.{}", std::process::id()));
+        std::fs::copy(&from, &aside)
+            .with_context(|| format!("cannot copy {} (--from) to {} (--to)", from.display(), to.display()))?;
+        std::fs::rename(&aside, to.join(ADAPTER_JAR))
+            .with_context(|| format!("cannot rename the copy in {} (--to)", to.display()))
+    }
+}
+
+impl Configured {
+    fn load(self) -> anyhow::Result<Config> {
+        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        Ok(Config::try_from(self.settings.or(file))?)
+    }
+}
+
+fn run(config: Config) -> ExitCode {
+    logging::init(&config.log);
+    let started = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = started.map_err(anyhow::Error::from).and_then(|tokio| tokio.block_on(runtime::run(config)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(event = "failed", "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)] // this is what the command is for
+fn print(settings: &Settings) -> ExitCode {
+    match serde_saphyr::to_string(settings) {
+        Ok(yaml) => {
+            print!("{yaml}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&error.into()),
+    }
+}
+
+#[allow(clippy::print_stderr)] // before logging is set up
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    eprintln!("holdfast: {error:#}");
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,43 @@
+//! The process beside a Flink JobManager: it elects it, keeps its place in a fenced log, and tells people what
+//! is wrong.
+//!
+//! # How to read it
+//!
+//! Decisions are pure, effects are thin. Start with the decisions; each is one file with its own tests:
+//!
+//! | decision | file |
+//! | --- | --- |
+//! | who is granted leadership | [`sessions`] |
+//! | who should try to lead, by a Kubernetes Lease | [`elector`] |
+//! | which leader addresses are published | [`leaders`] |
+//! | what may be written, and what a lost answer means | the crate [`ha_store`] |
+//!
+//! Then the effects around them:
+//!
+//! | effect | file |
+//! | --- | --- |
+//! | drives the two machines, asks the store, checks the fence | [`leadership`] |
+//! | asks the API server, writes Events | [`election`] |
+//! | the `/v1` protocol of `docs/protocol.md` | [`api`] |
+//! | starts everything, and stops it in order | [`runtime`] |
+//! | flags, environment and file | [`settings`], checked by [`config`] |
+//!
+//! # What it must never do
+//!
+//! * Acknowledge what is not durable, or call a write failed whose outcome is unknown.
+//! * Restart a healthy job because something *else* is slow or gone: the store, the API server, the sidecar itself.
+//! * Know that it is simulated: whoever starts it hands it the clock, the entropy, the object store and the listeners.
+
+pub mod api;
+pub mod args;
+pub mod config;
+pub mod election;
+pub mod elector;
+pub mod leaders;
+pub mod leadership;
+pub mod metrics;
+pub mod runtime;
+pub mod sessions;
+pub mod settings;
+
+mod logging;

@@ -1,0 +1,403 @@
+//! Who is granted leadership: a pure state machine.
+//!
+//! It hears what happened ([`Observation`]) and answers what to do ([`Action`]); it never waits, never
+//! asks a clock and never touches the store. The driver is [`crate::leadership`].
+//!
+//! Its rules:
+//!
+//! * At most one session is granted at a time, and only under an epoch that the store has confirmed.
+//! * One question to the store is open at a time, so its answers cannot overtake each other.
+//! * A session that led before the sidecar restarted goes first and keeps its epoch: a healthy job
+//!   must not notice the restart (promise P6).
+//! * Between two grants of one session there is a revocation. Flink's `DefaultLeaderElectionService`
+//!   ends the process otherwise (`onGrantLeadershipInternal` checks it).
+//! * Once deposed, nothing is granted until the election says again that this process may lead.
+//! * An election that cannot tell takes nothing away: only another's leadership does.
+
+use std::fmt;
+
+use ha_store::{Epoch, SessionId};
+
+/// What happened since the last step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant's line speaks of its fields
+pub enum Observation {
+    /// A JobManager opened a stream. `resume` is the epoch under which it says that it leads.
+    Opened { session: SessionId, attachment: Attachment, resume: Option<Epoch> },
+    /// A stream ended: the process is gone, or its connection is.
+    Closed { session: SessionId, attachment: Attachment },
+    /// The election says that this process may lead.
+    MayLead,
+    /// The election cannot tell at the moment, and why: what is granted stays, nothing new is granted.
+    MayKeep { reason: String },
+    /// The election says that this process must not lead, and why.
+    MustNotLead { reason: String },
+    /// The store recorded the claim.
+    Claimed { session: SessionId, epoch: Epoch },
+    /// The store confirmed that the epoch is still the newest, and this process adopted it.
+    Resumed { session: SessionId, epoch: Epoch },
+    /// The store says that the epoch to be resumed is not the newest any more.
+    ResumeRefused { session: SessionId, epoch: Epoch, detail: String },
+    /// The store did not answer a claim or a resumption. Nothing is decided by that.
+    StoreUnavailable { detail: String },
+    /// The store holds a newer epoch than ours.
+    Deposed { detail: String },
+    /// The process was asked to stop: nothing new is granted, what is granted stays.
+    Stopping,
+    /// Time passed.
+    Tick,
+}
+
+/// What the driver must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant's line speaks of its fields
+pub enum Action {
+    /// Ask the store for a new epoch on behalf of this session.
+    Claim { session: SessionId },
+    /// Ask the store whether this session's epoch is still the newest, and adopt it.
+    Resume { session: SessionId, epoch: Epoch },
+    /// Tell the session that it leads.
+    Grant { session: SessionId, epoch: Epoch, resumed: bool },
+    /// Tell the session that it does not lead any more.
+    Revoke { session: SessionId, epoch: Epoch, reason: RevokeReason, detail: String },
+    /// Tell the session why it is not granted yet.
+    Wait { session: SessionId, reason: String },
+    /// The leader's session is over: its published addresses are on borrowed time.
+    LeaderLost { session: SessionId, epoch: Epoch },
+}
+
+/// Tells one stream of a session from the next one, because the end of the first may be noticed after
+/// the second was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attachment(pub u64);
+
+/// Why leadership was taken away, as the protocol names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevokeReason {
+    /// A newer epoch is in the store.
+    Fenced,
+    /// The election went to somebody else.
+    LeaseLost,
+}
+
+/// The leader, as far as this process knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leader {
+    /// The granted session.
+    pub session: SessionId,
+    /// The epoch under which it was granted.
+    pub epoch: Epoch,
+}
+
+/// The state machine. `now_ms` is monotonic and has no meaning but its differences.
+#[derive(Debug)]
+pub struct Sessions {
+    candidacy: Candidacy,
+    open: Vec<Session>,
+    leader: Option<Leader>,
+    asked: Option<Asked>,
+    retry: Retry,
+}
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    attachment: Attachment,
+    /// The epoch that it wants to go on under; cleared once that was decided.
+    resume: Option<Epoch>,
+    /// The last reason that it was given for waiting, so that it is told once.
+    told: Option<String>,
+}
+
+#[derive(Debug)]
+enum Candidacy {
+    NotYet(String),
+    MayLead,
+    Deposed(String),
+    Stopping,
+}
+
+/// The one question that the store has not answered yet.
+#[derive(Debug)]
+enum Asked {
+    Claim(SessionId),
+    Resume(SessionId, Epoch),
+}
+
+/// When to ask the store again after it did not answer.
+#[derive(Debug)]
+struct Retry {
+    not_before_ms: u64,
+    delay_ms: u64,
+}
+
+const RETRY_FIRST_MS: u64 = 250;
+const RETRY_MAX_MS: u64 = 4_000;
+
+// === impl Sessions ===
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            candidacy: Candidacy::NotYet("the election has not been decided yet".into()),
+            open: Vec::new(),
+            leader: None,
+            asked: None,
+            retry: Retry::default(),
+        }
+    }
+}
+
+impl Sessions {
+    /// Takes one observation and answers with what follows from it, in order.
+    pub fn step(&mut self, now_ms: u64, observation: Observation) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.observe(now_ms, observation, &mut actions);
+        self.ask_the_store(now_ms, &mut actions);
+        self.explain_waiting(&mut actions);
+        actions
+    }
+
+    /// The granted session, if there is one.
+    pub fn leader(&self) -> Option<&Leader> {
+        self.leader.as_ref()
+    }
+
+    /// Whether this very stream is the session's present one.
+    pub fn knows(&self, session: &SessionId, attachment: Attachment) -> bool {
+        self.open.iter().any(|s| s.id == *session && s.attachment == attachment)
+    }
+
+    /// Why nothing would be granted to a JobManager that came now; `None` if it would be.
+    pub fn obstacle(&self) -> Option<&str> {
+        match &self.candidacy {
+            Candidacy::MayLead => None,
+            Candidacy::NotYet(reason) | Candidacy::Deposed(reason) => Some(reason),
+            Candidacy::Stopping => Some("this sidecar is stopping"),
+        }
+    }
+
+    /// When to call [`Sessions::step`] with [`Observation::Tick`] at the latest.
+    pub fn next_tick_ms(&self) -> Option<u64> {
+        let wants_store = self.leader.is_none() && self.asked.is_none() && self.next_to_serve().is_some();
+        wants_store.then_some(self.retry.not_before_ms)
+    }
+
+    fn observe(&mut self, now_ms: u64, observation: Observation, actions: &mut Vec<Action>) {
+        match observation {
+            Observation::Opened { session, attachment, resume } => {
+                self.opened(session, attachment, resume, actions);
+            }
+            Observation::Closed { session, attachment } => self.closed(&session, attachment, actions),
+            Observation::MayLead if matches!(self.candidacy, Candidacy::Stopping) => {}
+            Observation::MayLead => self.candidacy = Candidacy::MayLead,
+            Observation::MayKeep { reason }
+                if matches!(self.candidacy, Candidacy::MayLead | Candidacy::NotYet(_)) =>
+            {
+                self.candidacy = Candidacy::NotYet(reason);
+            }
+            Observation::MayKeep { .. } => {}
+            Observation::MustNotLead { reason } => {
+                self.depose(RevokeReason::LeaseLost, &reason, actions);
+                self.candidacy = Candidacy::NotYet(reason);
+            }
+            Observation::Deposed { detail } => {
+                self.depose(RevokeReason::Fenced, &detail, actions);
+                self.candidacy = Candidacy::Deposed(detail);
+            }
+            Observation::Claimed { session, epoch } => {
+                assert!(matches!(&self.asked, Some(Asked::Claim(s)) if *s == session), "an unasked claim");
+                self.store_answered();
+                self.grant(session, epoch, false, actions);
+            }
+            Observation::Resumed { session, epoch } => {
+                assert!(
+                    matches!(&self.asked, Some(Asked::Resume(s, e)) if *s == session && *e == epoch),
+                    "an unasked resumption"
+                );
+                self.store_answered();
+                self.grant(session, epoch, true, actions);
+            }
+            Observation::ResumeRefused { session, epoch, detail } => {
+                self.store_answered();
+                self.refuse_resumption(&session, epoch, detail, actions);
+            }
+            Observation::StoreUnavailable { .. } => {
+                self.asked = None;
+                self.retry.later(now_ms);
+            }
+            Observation::Stopping => self.candidacy = Candidacy::Stopping,
+            Observation::Tick => {}
+        }
+    }
+
+    fn opened(
+        &mut self,
+        session: SessionId,
+        attachment: Attachment,
+        resume: Option<Epoch>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.open.retain(|other| other.id != session);
+        let leader = self.leader.clone();
+        let mut newcomer = Session { id: session.clone(), attachment, resume, told: None };
+        match (leader, resume) {
+            // Its old stream broke a moment ago and nobody has been granted since: it still leads.
+            (Some(leader), Some(epoch)) if leader.session == session && leader.epoch == epoch => {
+                newcomer.resume = None;
+                actions.push(Action::Grant { session, epoch, resumed: true });
+            }
+            // Somebody else leads under a newer epoch: decided without asking the store.
+            (Some(leader), Some(epoch)) => {
+                newcomer.resume = None;
+                let detail = format!("epoch {epoch} was followed by epoch {}", leader.epoch);
+                actions.push(Action::Revoke { session, epoch, reason: RevokeReason::Fenced, detail });
+            }
+            _ => {}
+        }
+        self.open.push(newcomer);
+    }
+
+    fn closed(&mut self, session: &SessionId, attachment: Attachment, actions: &mut Vec<Action>) {
+        let before = self.open.len();
+        self.open.retain(|s| !(s.id == *session && s.attachment == attachment));
+        let is_leader = self.leader.as_ref().is_some_and(|leader| leader.session == *session);
+        // An older stream of a session that has a newer one says nothing.
+        if self.open.len() < before && is_leader {
+            self.lose_leader(actions);
+        }
+    }
+
+    fn depose(&mut self, reason: RevokeReason, detail: &str, actions: &mut Vec<Action>) {
+        if let Some(Leader { session, epoch }) = self.leader.clone() {
+            actions.push(Action::Revoke { session, epoch, reason, detail: detail.to_owned() });
+            self.lose_leader(actions);
+        }
+    }
+
+    fn lose_leader(&mut self, actions: &mut Vec<Action>) {
+        if let Some(Leader { session, epoch }) = self.leader.take() {
+            actions.push(Action::LeaderLost { session, epoch });
+        }
+    }
+
+    fn refuse_resumption(
+        &mut self,
+        session: &SessionId,
+        epoch: Epoch,
+        detail: String,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(waiting) = self.open.iter_mut().find(|s| s.id == *session) {
+            waiting.resume = None;
+            let reason = RevokeReason::Fenced;
+            actions.push(Action::Revoke { session: session.clone(), epoch, reason, detail });
+        }
+    }
+
+    /// The store has confirmed `epoch` for `session`. The session may be gone by now, or the election lost:
+    /// then the epoch belongs to nobody, which is harmless, and the next session gets another one.
+    fn grant(&mut self, session: SessionId, epoch: Epoch, resumed: bool, actions: &mut Vec<Action>) {
+        assert!(self.leader.is_none(), "two sessions granted at once");
+        // Going on under an epoch that the store has just confirmed takes nothing from anybody.
+        let allowed = resumed || matches!(self.candidacy, Candidacy::MayLead);
+        let Some(waiting) = self.open.iter_mut().find(|s| s.id == session).filter(|_| allowed) else {
+            return;
+        };
+        waiting.resume = None;
+        waiting.told = None;
+        self.leader = Some(Leader { session: session.clone(), epoch });
+        actions.push(Action::Grant { session, epoch, resumed });
+    }
+
+    fn store_answered(&mut self) {
+        self.asked = None;
+        self.retry = Retry::default();
+    }
+
+    fn ask_the_store(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
+        if self.leader.is_some() || self.asked.is_some() || now_ms < self.retry.not_before_ms {
+            return;
+        }
+        let Some(next) = self.next_to_serve() else { return };
+        let session = next.id.clone();
+        match next.resume {
+            Some(epoch) => {
+                self.asked = Some(Asked::Resume(session.clone(), epoch));
+                actions.push(Action::Resume { session, epoch });
+            }
+            None => {
+                self.asked = Some(Asked::Claim(session.clone()));
+                actions.push(Action::Claim { session });
+            }
+        }
+    }
+
+    /// Whoever led before goes first, whatever the election says: only the store can tell whether it still leads.
+    fn next_to_serve(&self) -> Option<&Session> {
+        let resuming = self.open.iter().find(|session| session.resume.is_some());
+        match self.candidacy {
+            Candidacy::MayLead => resuming.or(self.open.first()),
+            Candidacy::NotYet(_) | Candidacy::Deposed(_) => resuming,
+            Candidacy::Stopping => None,
+        }
+    }
+
+    fn explain_waiting(&mut self, actions: &mut Vec<Action>) {
+        let leader = self.leader.as_ref().map(|leader| leader.session.clone());
+        let asked_for = match &self.asked {
+            Some(Asked::Claim(session) | Asked::Resume(session, _)) => Some(session.clone()),
+            None => None,
+        };
+        let obstacle = self.obstacle().map(str::to_owned);
+        for session in &mut self.open {
+            let is_served = [&leader, &asked_for].iter().any(|id| id.as_ref() == Some(&session.id));
+            if is_served {
+                continue;
+            }
+            let reason = match (&obstacle, &leader) {
+                (Some(obstacle), _) => obstacle.clone(),
+                (None, Some(_)) => "another JobManager is granted; this one is a standby".to_owned(),
+                (None, None) => "the store has not confirmed an epoch yet".to_owned(),
+            };
+            if session.told.as_ref() != Some(&reason) {
+                session.told = Some(reason.clone());
+                actions.push(Action::Wait { session: session.id.clone(), reason });
+            }
+        }
+    }
+}
+
+// === impl Retry ===
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { not_before_ms: 0, delay_ms: RETRY_FIRST_MS }
+    }
+}
+
+impl Retry {
+    fn later(&mut self, now_ms: u64) {
+        self.not_before_ms = now_ms + self.delay_ms;
+        self.delay_ms = (self.delay_ms * 2).min(RETRY_MAX_MS);
+    }
+}
+
+impl RevokeReason {
+    /// The protocol's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fenced => "fenced",
+            Self::LeaseLost => "lease-lost",
+        }
+    }
+}
+
+impl fmt::Display for RevokeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests;

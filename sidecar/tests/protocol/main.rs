@@ -1,0 +1,9 @@
+//! The `/v1` protocol as `docs/protocol.md` states it, over real sockets.
+
+#![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
+
+mod bad_input;
+mod leaders;
+mod sessions;
+mod support;
+mod writes;

@@ -1,0 +1,271 @@
+//! The binary as a user starts and stops it.
+
+#![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn holdfast(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.args(args).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// `holdfast run` on free ports, unless a flag says otherwise.
+fn run(store: &str, extra: &[&str]) -> Command {
+    let mut command = holdfast(&["run", "--deployment", "orders", "--election", "none", "--store", store]);
+    command.env("HOLDFAST_LISTEN", "127.0.0.1:0").env("HOLDFAST_PUBLIC_LISTEN", "127.0.0.1:0").args(extra);
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A running sidecar; killed when dropped.
+struct Running(Child);
+
+impl Running {
+    /// Reads its log until a line has `word` in it.
+    fn wait_for(&mut self, word: &str) -> String {
+        let mut log = BufReader::new(self.0.stderr.as_mut().unwrap());
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the log ended without {word:?}");
+            if line.contains(word) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("holdfast.yaml");
+    std::fs::write(
+        &file,
+        "deployment: from-file\ngeneration: from-file\nstore: memory:///\nelection: none\n",
+    )
+    .unwrap();
+    let file = file.to_str().unwrap();
+    let output = holdfast(&["check-config", "--config", file, "--deployment", "from-flag"])
+        .env("HOLDFAST_DEPLOYMENT", "from-environment")
+        .env("HOLDFAST_GENERATION", "from-environment")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("deployment: from-flag"), "{shown}");
+    assert!(shown.contains("generation: from-environment"), "{shown}");
+    assert!(shown.contains("store: memory:///"), "{shown}");
+    assert!(shown.contains("retry-period: 2000ms"), "defaults are in force too: {shown}");
+}
+
+#[test]
+fn bad_configuration_is_refused_with_the_key_and_its_value() {
+    let output = run("memory:///", &["--retry-period", "never"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("retry-period = \"never\""), "{}", said(&output));
+    let output = run("ftp://host/dir", &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("store = \"ftp://host/dir\""), "{}", said(&output));
+    let output = run("s3://key:secret@bucket/prefix", &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!said(&output).contains("secret"), "a secret reached the log: {}", said(&output));
+    let output = holdfast(&["run", "--config", "/nowhere/holdfast.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("/nowhere/holdfast.yaml"), "{}", said(&output));
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_refuses_the_start_and_says_what_to_do() {
+    // Bound and not accepting would hang; a port that was free a moment ago refuses.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let output = run("s3://bucket/prefix", &[])
+        .env("AWS_ACCESS_KEY_ID", "id")
+        .env("AWS_SECRET_ACCESS_KEY", "very-secret")
+        .env("AWS_ENDPOINT", format!("http://127.0.0.1:{port}"))
+        .env("AWS_ALLOW_HTTP", "true")
+        .output()
+        .unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("s3://bucket/prefix cannot be used, so nothing was started"), "{said}");
+    assert!(said.contains("check its URL, the network and the credentials"), "{said}");
+    assert!(!said.contains("very-secret"), "a secret reached the log: {said}");
+}
+
+#[test]
+fn a_kubeconfig_that_does_not_parse_is_named_and_not_quoted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("kubeconfig");
+    std::fs::write(&file, "users: [{name: a, user: {token: very-secret}}]]").unwrap();
+    let mut command =
+        holdfast(&["run", "--deployment", "o", "--store", "memory:///", "--election", "kubernetes"]);
+    command.args(["--namespace", "n", "--identity", "uid", "--pod-name", "p"]);
+    let output = command.env("KUBECONFIG", &file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains(file.to_str().unwrap()), "{}", said(&output));
+    assert!(!said(&output).contains("very-secret"), "a secret reached the log: {}", said(&output));
+}
+
+#[test]
+fn a_corrupt_newest_record_refuses_the_start_and_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = dir.path().join("orders/log/00000000000000000001.json");
+    std::fs::create_dir_all(record.parent().unwrap()).unwrap();
+    std::fs::write(&record, "{\"header\": {").unwrap();
+    let output = run(dir.path().to_str().unwrap(), &[]).output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("orders/log/00000000000000000001.json") && said.contains("corrupt"), "{said}");
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), "{\"header\": {");
+}
+
+#[test]
+fn a_blob_that_does_not_match_its_hash_refuses_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().to_str().unwrap();
+    let ports = Ports::free();
+    let mut sidecar = Running(run(store, &["--listen", &ports.private]).spawn().unwrap());
+    sidecar.wait_for("may-lead");
+    let _job_manager =
+        ports.post("/v1/sessions", "", r#"{"process":"p","flink_version":"2.2.1","cluster_id":"c"}"#);
+    sidecar.wait_for("granted");
+    let headers = "Holdfast-Epoch: 1\r\nIdempotency-Key: k\r\nFlink-Version: 2.2.1\r\nIf-None-Match: *\r\n";
+    ports.put("/v1/jobs/00000000002efde30000000000000000/graph", headers, "graph");
+    drop(sidecar);
+    let blobs = std::fs::read_dir(dir.path().join("orders/blob")).unwrap();
+    let [blob] = blobs.map(|blob| blob.unwrap().path()).collect::<Vec<_>>().try_into().expect("one blob");
+    std::fs::write(&blob, "grape").unwrap();
+
+    let output = run(store, &[]).output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let name = blob.file_name().unwrap().to_str().unwrap();
+    assert!(said.contains(name) && said.contains("corrupt") && said.contains("restore"), "{said}");
+}
+
+#[test]
+fn a_stop_is_in_order_and_json_logs_have_one_event_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sidecar = Running(run(dir.path().to_str().unwrap(), &["--log-format", "json"]).spawn().unwrap());
+    let line = sidecar.wait_for("may-lead");
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(event["event"], "may-lead", "{line}");
+    sidecar.signal("-TERM");
+    sidecar.wait_for("stopped in order");
+    assert_eq!(sidecar.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_forces_the_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let ports = Ports::free();
+    let mut command = run(dir.path().to_str().unwrap(), &["--stop-wait", "1h", "--listen", &ports.private]);
+    let mut sidecar = Running(command.spawn().unwrap());
+    sidecar.wait_for("may-lead");
+    // A JobManager that does not end keeps the stop waiting.
+    let _job_manager =
+        ports.post("/v1/sessions", "", r#"{"process":"p","flink_version":"2.2.1","cluster_id":"c"}"#);
+    sidecar.wait_for("granted");
+    sidecar.signal("-TERM");
+    sidecar.wait_for("a second signal forces it");
+    sidecar.signal("-TERM");
+    sidecar.wait_for("told to stop twice");
+    assert_eq!(sidecar.0.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_option() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run("memory:///", &["--public-listen", &address]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains(&format!("cannot listen on {address} (--public-listen)")),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    let store = file.join("store");
+    let output = run(store.to_str().unwrap(), &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("a-file/store"), "{}", said(&output));
+    assert!(!Path::new(&store).exists());
+}
+
+#[test]
+fn the_adapter_is_installed_whole_or_the_missing_place_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (jar, lib) = (dir.path().join("a.jar"), dir.path().join("lib"));
+    std::fs::write(&jar, "jar").unwrap();
+    let install = |to: &Path| {
+        let mut command =
+            holdfast(&["install-adapter", "--from", jar.to_str().unwrap(), "--to", to.to_str().unwrap()]);
+        command.output().unwrap()
+    };
+    let refused = install(&lib);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains(lib.to_str().unwrap()), "{}", said(&refused));
+    std::fs::create_dir(&lib).unwrap();
+    assert!(install(&lib).status.success());
+    assert!(install(&lib).status.success(), "again is fine");
+    let names: Vec<_> = std::fs::read_dir(&lib).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["holdfast-flink-adapter.jar"]);
+}
+
+/// An address for the private listener, and a client of it that needs no runtime.
+struct Ports {
+    private: String,
+}
+
+impl Ports {
+    fn free() -> Self {
+        Self { private: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string() }
+    }
+
+    /// Sends a request that must succeed, and holds its connection open.
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.private).unwrap();
+        let (host, length) = (&self.private, body.len());
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n");
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        let mut first = [0; 10];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 2");
+        stream
+    }
+
+    fn post(&self, path: &str, headers: &str, body: &str) -> TcpStream {
+        self.send("POST", path, headers, body)
+    }
+
+    fn put(&self, path: &str, headers: &str, body: &str) {
+        self.send("PUT", path, headers, body);
+    }
+}
