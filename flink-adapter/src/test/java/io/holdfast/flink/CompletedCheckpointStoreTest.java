@@ -1,0 +1,162 @@
+/*
+ * Licensed under the Apache License, Version 2.0 (the "License"); you may not use this file except in compliance with
+ * the License. You may obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0
+ */
+package io.holdfast.flink;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.apache.flink.api.common.JobID;
+import org.apache.flink.api.common.JobStatus;
+import org.apache.flink.runtime.checkpoint.CheckpointsCleaner;
+import org.apache.flink.runtime.checkpoint.CompletedCheckpoint;
+import org.apache.flink.runtime.checkpoint.CompletedCheckpointStore;
+import org.apache.flink.runtime.state.SharedStateRegistryImpl;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+import java.nio.file.Files;
+import java.util.List;
+import java.util.function.LongSupplier;
+import java.util.stream.Collectors;
+
+/** Flink's DefaultCompletedCheckpointStore on top of the sidecar: subsuming, and the two ways to end. */
+class CompletedCheckpointStoreTest {
+
+    private Sidecar sidecar;
+    private Leader leader;
+    private FaultProxy proxy;
+    private TestCheckpoints checkpoints;
+    private final CheckpointsCleaner cleaner = new CheckpointsCleaner();
+    private final JobID jobId = new JobID();
+
+    @BeforeEach
+    void start() throws Exception {
+        sidecar = Sidecar.started();
+        leader = Leader.granted(sidecar);
+        proxy = new FaultProxy(sidecar);
+        checkpoints = new TestCheckpoints(sidecar.directory);
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        proxy.close();
+        leader.close();
+        sidecar.close();
+    }
+
+    private PointerStore pointers(LongSupplier epoch) {
+        return new PointerStore(
+                jobId,
+                leader.callsThrough(proxy.url()),
+                new CheckpointMetadataReader(jobId, 2_000, Leader.EXIT),
+                epoch);
+    }
+
+    private HoldfastCompletedCheckpointStore store(LongSupplier epoch) {
+        return new HoldfastCompletedCheckpointStore(
+                2, pointers(epoch), List.of(), new SharedStateRegistryImpl(), Runnable::run);
+    }
+
+    private void addThree(CompletedCheckpointStore store) throws Exception {
+        for (long id = 1; id <= 3; id++) {
+            store.addCheckpointAndSubsumeOldestOne(
+                    checkpoints.write(
+                            jobId, id, id == 3 ? TestCheckpoints.RETAINED : TestCheckpoints.NEVER_RETAINED, null),
+                    cleaner,
+                    () -> {});
+        }
+    }
+
+    private List<Long> live() throws Exception {
+        return pointers(leader.epoch.captured()).getAllHandles().stream()
+                .map(CheckpointNames.INSTANCE::nameToCheckpointID)
+                .collect(Collectors.toList());
+    }
+
+    // from CompletedCheckpointStoreTest#testAddCheckpointMoreThanMaxRetained
+    @Test
+    void retainsSoManyAndDeletesTheFilesOfTheOthers() throws Exception {
+        HoldfastCompletedCheckpointStore store = store(leader.epoch.captured());
+        addThree(store);
+        assertEquals(2, store.getNumberOfRetainedCheckpoints());
+        assertEquals(List.of(2L, 3L), live());
+        Await.until("the files are deleted", () -> !Files.exists(checkpoints.metadata(jobId, 1)));
+        assertTrue(Files.exists(checkpoints.metadata(jobId, 2)));
+    }
+
+    /** Before the first removal, with the ids whose files Flink is going to delete. */
+    @Test
+    void tellsTheSidecarOfTheEndBeforeItRemovesAnything() throws Exception {
+        HoldfastCompletedCheckpointStore store = store(leader.epoch.captured());
+        addThree(store);
+        proxy.seen.clear();
+        store.shutdown(JobStatus.FAILED, cleaner);
+        assertTrue(proxy.seen.get(0).startsWith("POST /v1/jobs/" + jobId + "/end"), proxy.seen.toString());
+        assertTrue(proxy.seen.get(1).startsWith("DELETE "), proxy.seen.toString());
+        assertEquals(List.of(), live());
+        Await.until("2 is deleted", () -> !Files.exists(checkpoints.metadata(jobId, 2)));
+        assertTrue(Files.exists(checkpoints.metadata(jobId, 3)), "RETAIN_ON_CANCELLATION keeps it");
+    }
+
+    // from DefaultCompletedCheckpointStoreTest#testShutdownShouldNotDiscardStateWhenJobStatusIsNotGloballyTerminalState
+    @Test
+    void keepsEverythingWhenItIsSuspended() throws Exception {
+        HoldfastCompletedCheckpointStore store = store(leader.epoch.captured());
+        addThree(store);
+        store.shutdown(JobStatus.SUSPENDED, cleaner);
+        assertEquals(List.of(2L, 3L), live());
+        assertTrue(Files.exists(checkpoints.metadata(jobId, 2)));
+    }
+
+    /** Whoever deposed it restores from these files. */
+    @Test
+    void aDeposedLeaderDeletesNothingAtTheEnd() throws Exception {
+        HoldfastCompletedCheckpointStore store = store(leader.epoch.captured());
+        addThree(store);
+        leader.close();
+        leader = Leader.granted(sidecar);
+        SidecarException refused =
+                assertThrows(SidecarException.class, () -> store.shutdown(JobStatus.FAILED, cleaner));
+        assertTrue(refused.is(Problem.FENCED), refused.toString());
+        assertEquals(List.of(2L, 3L), live());
+        assertTrue(Files.exists(checkpoints.metadata(jobId, 2)));
+        assertTrue(Files.exists(checkpoints.metadata(jobId, 3)));
+    }
+
+    // from DefaultCompletedCheckpointStoreTest#testAddCheckpointFailedShouldNotRemoveOldOnes, and with files
+    @Test
+    void aDeposedLeaderDeletesNothingWhenItAdds() throws Exception {
+        HoldfastCompletedCheckpointStore store = store(leader.epoch.captured());
+        addThree(store);
+        leader.close();
+        leader = Leader.granted(sidecar);
+        CompletedCheckpoint fourth = checkpoints.retained(jobId, 4);
+        assertThrows(
+                SidecarException.class,
+                () -> store.addCheckpointAndSubsumeOldestOne(fourth, cleaner, () -> {}));
+        assertEquals(List.of(2L, 3L), live());
+        assertTrue(Files.exists(checkpoints.metadata(jobId, 2)));
+    }
+
+    /** The way that a JobMaster takes, with the recovery factory of this Flink. */
+    @Test
+    void isRecoveredByTheFactory() throws Exception {
+        addThree(store(leader.epoch.captured()));
+        BaseHaServices services =
+                (BaseHaServices) new HoldfastHaServicesFactory().createHAServices(sidecar.configuration(), Runnable::run);
+        services.epoch.granted(leader.epoch.newest());
+        CompletedCheckpointStore recovered =
+                Generation.recover(services.getCheckpointRecoveryFactory(), jobId, 2);
+        assertEquals(3, recovered.getLatestCheckpoint().getCheckpointID());
+        assertEquals(2, recovered.getAllCheckpoints().size());
+        assertFalse(recovered.getLatestCheckpoint().getOperatorStates().isEmpty());
+        assertEquals(4, services.getCheckpointRecoveryFactory().createCheckpointIDCounter(jobId).get());
+        services.close();
+    }
+}

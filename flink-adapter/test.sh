@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Runs the adapter's tests against a real sidecar, once per given Flink.
+#
+#   flink-adapter/test.sh SIDECAR_BINARY FLINK_HOME...
+#
+# Builds a jar of its own for exactly these versions first; build/ keeps the one that is there. JUnit comes from scripts/setup-junit.sh. The counts of each version are
+# printed at the end; any failure makes the exit code 1. Logs: build/test-VERSION.log.
+#
+#   HOLDFAST_TEST    a regular expression of class names, to run some tests only (default: all)
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+
+die() { printf 'test: %s\n' "$*" >&2; exit 1; }
+
+[[ $# -ge 2 ]] || die "usage: flink-adapter/test.sh SIDECAR_BINARY FLINK_HOME..."
+[[ -x $1 ]] || die "'$1' is not an executable; build the sidecar first (cargo build --bin holdfast)"
+sidecar="$(realpath "$1")"
+shift
+junit="$("$here/../scripts/setup-junit.sh")"
+classes="$(mktemp -d)"
+trap 'rm -rf "$classes"' EXIT
+mkdir -p "$here/build"
+jar="$classes/holdfast-flink-adapter.jar"
+"$here/build.sh" -o "$jar" "$@"
+
+summary=""
+failed=0
+
+for home in "$@"; do
+    dist="$(compgen -G "$home/lib/flink-dist-*.jar")"
+    version="${dist##*/flink-dist-}" version="${version%.jar}"
+    case "$version" in
+        1.20.*) part=test-v120 ;;
+        2.[0-2].*) part=test-v2 ;;
+        *) part=test-v23 ;;
+    esac
+    path="$jar:$home/lib/*:$junit"
+    log="$here/build/test-$version.log"
+    out="$classes/$version"
+    mkdir -p "$out"
+    cat >"$out/log4j2-test.properties" <<PROPERTIES
+rootLogger.level = INFO
+rootLogger.appenderRef.file.ref = file
+appender.file.type = File
+appender.file.name = file
+appender.file.fileName = $log
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = %d{HH:mm:ss,SSS} %-5p [%t] %c{1} %m%n
+PROPERTIES
+    rm -f "$log"
+    printf 'test: Flink %s\n' "$version"
+    javac --release 11 -proc:none -Xlint:all,-classfile,-processing,-options,-try,-path -Werror -cp "$path" -d "$out" \
+        "$here"/src/test/java/io/holdfast/flink/*.java "$here/src/$part"/java/io/holdfast/flink/*.java
+    report="$classes/$version.report"
+    java -Dholdfast.sidecar="$sidecar" -cp "$out:$path" org.junit.platform.console.ConsoleLauncher \
+        --scan-classpath "$out" --include-classname "${HOLDFAST_TEST:-.*Test}" \
+        --disable-banner --details tree --disable-ansi-colors >"$report" 2>&1 || failed=1
+    cat "$report"
+    count() { sed -n "s/^\[ *\([0-9]*\) tests $1.*/\1/p" "$report"; }
+    summary+="test: Flink $version: $(count successful) passed, $(count failed) failed, $(count skipped) skipped"$'\n'
+done
+printf '%s' "$summary"
+exit "$failed"
