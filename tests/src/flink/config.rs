@@ -1,0 +1,88 @@
+//! Writes a process's `FLINK_CONF_DIR`: the distribution's logging configuration and a `config.yaml` of our own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::site::Site;
+
+/// `high-availability.cluster-id`. Equal in all pods of a cluster, so they agree on the job's id and directories.
+pub const CLUSTER_ID: &str = "holdfast-e2e";
+
+/// The slots of a TaskManager, and the job's parallelism.
+const SLOTS: u32 = 2;
+
+/// Where a pod's processes listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// The sidecar's `--listen`: for the JobManager.
+    pub sidecar: SocketAddr,
+    /// The sidecar's `--public-listen`: for TaskManagers and clients.
+    pub sidecar_public: SocketAddr,
+    /// `jobmanager.rpc.port`.
+    pub rpc: SocketAddr,
+    /// `rest.port`.
+    pub rest: SocketAddr,
+}
+
+/// Writes the configuration of one process of a pod and returns its directory. `url` is what the JobManager knows as the
+/// sidecar: a test may put a proxy there.
+pub fn write(site: &Site, process: &str, ports: &Ports, url: &str) -> Result<PathBuf> {
+    let conf = site.path(&format!("conf/{process}"));
+    for dir in ["log", "pid"] {
+        fs::create_dir_all(conf.join(dir)).with_context(|| format!("making {}", conf.display()))?;
+    }
+    let shipped = site.artifacts().flink_home.join("conf");
+    for name in ["log4j-console.properties", "logback-console.xml"] {
+        fs::copy(shipped.join(name), conf.join(name)).with_context(|| format!("copying {name}"))?;
+    }
+    let mut yaml = settings(site, ports, url)
+        .into_iter()
+        .map(|(key, value)| format!("{key}: {value}\n"))
+        .collect::<String>();
+    yaml.push_str(&format!("env.java.opts.all: {}\n", java_options(&shipped)?));
+    fs::write(conf.join("config.yaml"), yaml).context("writing config.yaml")?;
+    Ok(conf)
+}
+
+fn settings(site: &Site, ports: &Ports, url: &str) -> Vec<(&'static str, String)> {
+    let set = |key, value: &str| (key, value.to_owned());
+    vec![
+        set("high-availability.type", "io.holdfast.flink.HoldfastHaServicesFactory"),
+        set("high-availability.cluster-id", CLUSTER_ID),
+        ("high-availability.storageDir", site.url("ha")),
+        set("high-availability.holdfast.url", url),
+        ("high-availability.holdfast.leaders-url", format!("http://{}", ports.sidecar_public)),
+        ("execution.checkpointing.dir", site.url("checkpoints")),
+        set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"),
+        set("restart-strategy.type", "fixed-delay"),
+        set("restart-strategy.fixed-delay.attempts", "10"),
+        set("restart-strategy.fixed-delay.delay", "1 s"),
+        ("parallelism.default", SLOTS.to_string()),
+        ("taskmanager.numberOfTaskSlots", SLOTS.to_string()),
+        set("jobmanager.memory.process.size", "1600m"),
+        set("taskmanager.memory.process.size", "1728m"),
+        // Everything on loopback: a test must not open a port to the network.
+        set("jobmanager.rpc.address", "127.0.0.1"),
+        ("jobmanager.rpc.port", ports.rpc.port().to_string()),
+        set("jobmanager.bind-host", "127.0.0.1"),
+        set("rest.address", "127.0.0.1"),
+        set("rest.bind-address", "127.0.0.1"),
+        ("rest.port", ports.rest.port().to_string()),
+        ("rest.bind-port", format!("\"{}\"", ports.rest.port())),
+        set("taskmanager.host", "127.0.0.1"),
+        set("taskmanager.bind-host", "127.0.0.1"),
+        // What Flink unpacks and spills goes where it is removed with the site.
+        ("io.tmp.dirs", site.path("tmp").display().to_string()),
+    ]
+}
+
+/// The `--add-exports` and `--add-opens` that this Flink needs on newer Java versions: its own list is the right one.
+fn java_options(shipped: &Path) -> Result<String> {
+    let path = shipped.join("config.yaml");
+    let yaml = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let options = yaml.lines().find_map(|line| line.trim().strip_prefix("all: "));
+    Ok(options.with_context(|| format!("{} sets no env.java.opts.all", path.display()))?.to_owned())
+}

@@ -1,0 +1,108 @@
+//! A JobManager's REST endpoint.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// An answer that takes longer is no answer: a paused JobManager accepts connections and says nothing.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks one JobManager.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// A line of `/jobs/overview`.
+#[derive(Debug, Deserialize)]
+pub struct Job {
+    /// The job's id, 32 hex digits.
+    #[serde(rename = "jid")]
+    pub id: String,
+    /// `RUNNING`, `RESTARTING`, `CANCELED`, …
+    pub state: String,
+    /// How many tasks are in which state.
+    pub tasks: Tasks,
+}
+
+/// The tasks of a job.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Tasks {
+    /// All of them.
+    pub total: usize,
+    /// Those that process records.
+    pub running: usize,
+}
+
+/// The counts of `/jobs/ID/checkpoints`, since the JobManager process began.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Counts {
+    /// Checkpoints that became durable.
+    pub completed: u64,
+    /// Checkpoints that did not.
+    pub failed: u64,
+}
+
+#[derive(Deserialize)]
+struct Overview {
+    jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+struct Checkpoints {
+    counts: Counts,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    timestamps: Timestamps,
+}
+
+#[derive(Deserialize)]
+struct Timestamps {
+    #[serde(rename = "RESTARTING")]
+    restarting: i64,
+}
+
+impl Rest {
+    /// For the JobManager that listens at `address`.
+    pub fn new(address: SocketAddr) -> Result<Self> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        Ok(Self { base: format!("http://{address}"), http })
+    }
+
+    /// All jobs that this JobManager knows. An application has at most one.
+    pub async fn jobs(&self) -> Result<Vec<Job>> {
+        Ok(self.get::<Overview>("/jobs/overview").await?.jobs)
+    }
+
+    /// Checkpoints completed and failed under this JobManager.
+    pub async fn checkpoint_counts(&self, job: &str) -> Result<Counts> {
+        Ok(self.get::<Checkpoints>(&format!("/jobs/{job}/checkpoints")).await?.counts)
+    }
+
+    /// Whether the job was ever restarted under this JobManager. Flink keeps the time of the last restart, so that one
+    /// between two calls is seen.
+    pub async fn was_restarted(&self, job: &str) -> Result<bool> {
+        Ok(self.get::<Details>(&format!("/jobs/{job}")).await?.timestamps.restarting > 0)
+    }
+
+    /// Asks for the job to be cancelled.
+    pub async fn cancel(&self, job: &str) -> Result<()> {
+        let url = format!("{}/jobs/{job}?mode=cancel", self.base);
+        let answer = self.http.patch(&url).send().await.with_context(|| format!("PATCH {url}"))?;
+        answer.error_for_status().with_context(|| format!("PATCH {url}"))?;
+        Ok(())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
+        let body = answer.error_for_status().with_context(|| format!("GET {url}"))?.text().await?;
+        serde_json::from_str(&body).with_context(|| format!("GET {url} answered {body}"))
+    }
+}

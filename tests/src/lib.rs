@@ -1,0 +1,36 @@
+//! Runs the real things side by side: the `holdfast` sidecar, Apache Flink's JobManager and TaskManager, a job whose
+//! output proves exactly-once, and a proxy that loses answers. `make demo` and the end-to-end tests are written with it.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`process`] | one operating-system process: own group, output in a file, never left behind |
+//! | [`artifacts`] | where the things under test are: sidecar, adapter jar, demo job, Flink home |
+//! | [`site`] | one cluster's directories, and the pods that share them |
+//! | [`pod`] | a sidecar with its JobManager and TaskManager |
+//! | [`sidecar`], [`flink`] | starting those processes and asking them things |
+//! | [`fault_proxy`] | stands between adapter and sidecar; loses or delays chosen answers |
+//! | [`failover`] | times the phases between a kill and the first new checkpoint |
+//! | [`sink`] | reads what the job committed: anything lost, anything twice? |
+//! | [`kubernetes`] | a real API server, and sidecars that stand for election there |
+//! | [`session`] | a JobManager without Flink: what it is told, and what it writes |
+//! | [`wait`] | waiting for a condition, never for a time |
+//! | [`scenario`] | frames an end-to-end test: one at a time, logs shown when it fails |
+//!
+//! The harness never looks into the product's code: it knows command lines, `/v1`, log lines and files, as a user does.
+#![forbid(unsafe_code)]
+
+pub mod artifacts;
+pub mod failover;
+pub mod fault_proxy;
+pub mod flink;
+pub mod kubernetes;
+pub mod net;
+pub mod output;
+pub mod pod;
+pub mod process;
+pub mod scenario;
+pub mod session;
+pub mod sidecar;
+pub mod sink;
+pub mod site;
+pub mod wait;

@@ -1,0 +1,73 @@
+//! Frames an end-to-end test: one at a time on this machine, cleaned up on Ctrl-C, and with the logs in the message when it
+//! fails.
+
+use std::env;
+use std::fmt;
+
+use anyhow::Result;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::artifacts::Artifacts;
+use crate::output;
+use crate::process;
+use crate::site::Site;
+
+/// Two Flink clusters at once would not fit a small machine, whatever `--test-threads` says.
+static MACHINE: Mutex<()> = Mutex::const_new(());
+
+/// Set to anything: the logs, configuration and state of a test that passed are kept, too.
+const KEEP: &str = "HOLDFAST_TESTS_KEEP";
+
+/// Why a test failed. libtest prints errors with `{:?}`, which for `anyhow` is a back trace of the async runtime; here it is
+/// the message and the logs.
+pub struct Failure(String);
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+/// Runs `body` with a fresh site for this Flink version. When it fails, the site is kept and the error shows where it is and
+/// how each log ends.
+pub async fn with_flink(version: &str, body: impl AsyncFnOnce(&Site) -> Result<()>) -> Result<(), Failure> {
+    let _alone = MACHINE.lock().await;
+    end_on_signal();
+    let mut site = Site::new(Artifacts::for_version(version)?)?;
+    let outcome = body(&site).await;
+    if outcome.is_ok() && env::var_os(KEEP).is_some() {
+        output::line(format!("    everything is kept in {}", site.keep().display()));
+    }
+    outcome.map_err(|error| {
+        let tails = site.log_tails();
+        let kept = site.keep().display();
+        Failure(format!("Flink {version}: {error:#}\neverything is kept in {kept}\n{tails}"))
+    })
+}
+
+/// Runs one rule of a test and prints it with the time that it took.
+pub async fn rule<T>(name: &str, body: impl Future<Output = Result<T>>) -> Result<T> {
+    let started = Instant::now();
+    let outcome = body.await;
+    let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
+    output::line(format!("    {name} ... {verdict} ({:.1} s)", started.elapsed().as_secs_f64()));
+    outcome.map_err(|error| error.context(name.to_owned()))
+}
+
+/// libtest does not unwind on Ctrl-C; without this the processes of the test would live on.
+fn end_on_signal() {
+    tokio::spawn(async {
+        if let Ok(signal) = process::asked_to_end().await {
+            process::kill_everything();
+            output::line(format!("\nstopped by {signal}: every process is ended, the work directory stays"));
+            std::process::exit(130);
+        }
+    });
+}

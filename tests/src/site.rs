@@ -1,0 +1,111 @@
+//! One cluster's directories: what an image, a volume and an object store are elsewhere. Every pod of the cluster uses the
+//! same ones, which is what makes a second pod able to take over.
+//!
+//! ```text
+//! image/lib/      links to the distribution's jars, and the adapter   (never the distribution itself: it is shared)
+//! image/usrlib/   the job
+//! ha/             high-availability.storageDir
+//! checkpoints/    execution.checkpointing.dir
+//! store/          the sidecars' store
+//! out/            what the job's sink commits
+//! logs/           one file per start of a process
+//! ```
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::artifacts::Artifacts;
+use crate::process;
+
+/// How many lines of each log an error shows.
+const TAIL_LINES: usize = 25;
+
+/// The directories of one cluster. They are removed with it, unless [`Site::keep`] was called or a panic is under way.
+#[derive(Debug)]
+pub struct Site {
+    artifacts: Artifacts,
+    dir: Option<TempDir>,
+    root: PathBuf,
+}
+
+impl Site {
+    /// Makes an empty site for these artifacts.
+    pub fn new(artifacts: Artifacts) -> Result<Self> {
+        let dir =
+            tempfile::Builder::new().prefix("holdfast-").tempdir().context("making a work directory")?;
+        let site = Self { artifacts, root: dir.path().to_owned(), dir: Some(dir) };
+        for name in ["image/lib", "image/usrlib", "ha", "checkpoints", "store", "out", "logs", "tmp"] {
+            fs::create_dir_all(site.path(name)).with_context(|| format!("making {name}"))?;
+        }
+        site.link_image()?;
+        Ok(site)
+    }
+
+    /// What this site runs.
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
+    }
+
+    /// A path of the site.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The site's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The same as a `file:` URL, as Flink and the sidecar want it.
+    pub fn url(&self, name: &str) -> String {
+        format!("file://{}", self.path(name).display())
+    }
+
+    /// A log file for the next start of `name`: `logs/name-1.log`, `logs/name-2.log`, …
+    pub fn next_log(&self, name: &str) -> PathBuf {
+        let numbered = |n: u32| self.path(&format!("logs/{name}-{n}.log"));
+        (1..).map(numbered).find(|path| !path.exists()).expect("u32 is more than the restarts of any run")
+    }
+
+    /// Leaves the directories where they are, and says where that is.
+    pub fn keep(&mut self) -> &Path {
+        if let Some(dir) = self.dir.take() {
+            let _ = dir.keep();
+        }
+        &self.root
+    }
+
+    /// The last lines of every log, for the message of an error.
+    pub fn log_tails(&self) -> String {
+        let mut logs: Vec<PathBuf> = match fs::read_dir(self.path("logs")) {
+            Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+            Err(error) => return format!("(no logs: {error})"),
+        };
+        logs.sort();
+        let shown = |log: &PathBuf| format!("\n--- {}\n{}\n", log.display(), process::tail(log, TAIL_LINES));
+        logs.iter().map(shown).collect()
+    }
+
+    fn link_image(&self) -> Result<()> {
+        let home_lib = self.artifacts.flink_home.join("lib");
+        for entry in fs::read_dir(&home_lib).with_context(|| format!("reading {}", home_lib.display()))? {
+            let jar = entry?;
+            symlink(jar.path(), self.path("image/lib").join(jar.file_name()))?;
+        }
+        symlink(&self.artifacts.adapter_jar, self.path("image/lib/holdfast-flink-adapter.jar"))?;
+        symlink(&self.artifacts.job_jar, self.path("image/usrlib/demo-job.jar"))?;
+        Ok(())
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep();
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! End-to-end tests with real Apache Flink, the real sidecar and `kill -9`.
+//!
+//! `make test` prepares what they need; a missing part fails the test and names the command that makes it. They run one at a
+//! time. A cluster takes long to start, so one function per Flink version runs several rules on one cluster, and prints each.
+
+mod one_pod;
+mod two_pods;
+mod two_sidecars;
+
+use harness::scenario::Failure;
+
+/// The same tests for every supported Flink.
+macro_rules! for_each_flink {
+    ($($module:ident: $version:literal,)*) => {$(
+        mod $module {
+            use super::*;
+
+            #[tokio::test]
+            async fn a_job_outlives_its_job_manager_and_its_sidecar() -> Result<(), Failure> {
+                one_pod::test($version).await
+            }
+
+            #[tokio::test]
+            async fn a_job_manager_that_wakes_up_deposed_records_and_commits_nothing() -> Result<(), Failure> {
+                two_pods::test($version).await
+            }
+        }
+    )*};
+}
+
+for_each_flink! {
+    flink_1_20_5: "1.20.5",
+    flink_2_2_1: "2.2.1",
+    flink_2_3_0: "2.3.0",
+}

@@ -1,0 +1,83 @@
+//! Kubernetes Events: what `kubectl describe pod` shows.
+
+use anyhow::{Context, Result, ensure};
+use harness::artifacts;
+use harness::kubernetes::candidate::Candidate;
+use harness::kubernetes::namespace::{Namespace, PodObject};
+use harness::net::free_address;
+use harness::session::Session;
+use harness::sidecar::{self, Sidecar};
+use harness::wait;
+use k8s_openapi::api::core::v1::Event;
+
+use super::world::{Deployment, LEASE, LIMIT, World};
+
+pub(crate) async fn of_changes(world: &mut World) -> Result<()> {
+    let deployment = world.deployment().await?;
+    let namespace = &deployment.namespace;
+    let (mut first, _first_session) = deployment.leader("pod-1").await?;
+    require_event(namespace, &first.options.pod, "LeaderElected", "Normal").await?;
+
+    first.process.kill()?;
+    namespace.delete_pod("pod-1").await?;
+    let (second, session) = deployment.leader("pod-2").await?;
+    let pod = &second.options.pod;
+    let event = require_event(namespace, pod, "TakeoverOnEvidence", "Normal").await?;
+    let message = event.message.unwrap_or_default();
+    ensure!(message.contains(&first.options.pod.uid), "it does not say whose Lease was taken: {message}");
+    require_event(namespace, pod, "LeaderElected", "Normal").await?;
+
+    namespace.usurp(LEASE, "somebody").await?;
+    let (revoked, _) = session.wait_for("revoke", LIMIT).await?;
+    ensure!(revoked["reason"] == "lease-lost", "told {revoked}");
+    require_event(namespace, pod, "LeaseLost", "Warning").await?;
+    fenced(&deployment, &second, session).await
+}
+
+/// Somebody starts a sidecar on the same store without an election.
+async fn fenced(deployment: &Deployment, candidate: &Candidate, session: Session) -> Result<()> {
+    // There is no pod of that name, so the Lease is taken back.
+    let leads = async || Ok(session.leads().then_some(()));
+    wait::until("the session to lead again", LIMIT, leads).await?;
+    let options = sidecar::Options {
+        name: "intruder".to_owned(),
+        deployment: LEASE.to_owned(),
+        generation: "rollout-1".to_owned(),
+        store: format!("file://{}", deployment.root().join("store").display()),
+        listen: free_address()?,
+        public_listen: free_address()?,
+    };
+    let log = deployment.root().join("intruder.log");
+    let mut intruder = Sidecar::start(&artifacts::sidecar()?, &options, &log)?;
+    intruder.wait_until_ready().await?;
+    let its_session = Session::open(&intruder.url("")).await?;
+    its_session.granted(LIMIT).await?;
+    require_event(&deployment.namespace, &candidate.options.pod, "Fenced", "Warning").await?;
+    Ok(())
+}
+
+/// Waits for an Event about a pod, and checks what tools rely on.
+pub(crate) async fn require_event(
+    namespace: &Namespace,
+    pod: &PodObject,
+    reason: &str,
+    kind: &str,
+) -> Result<Event> {
+    let what = format!("an Event {reason} of {}", pod.name);
+    let found = wait::until(&what, LIMIT, async || {
+        let events = namespace.events(pod).await?;
+        Ok(events.into_iter().find(|event| event.reason.as_deref() == Some(reason)))
+    });
+    let event = found.await?;
+    ensure!(event.type_.as_deref() == Some(kind), "{reason} is of type {:?}", event.type_);
+    ensure!(
+        event.involved_object.name.as_ref() == Some(&pod.name),
+        "it is about {:?}",
+        event.involved_object
+    );
+    let component = event.source.as_ref().and_then(|source| source.component.as_deref());
+    ensure!(component == Some("holdfast"), "it comes from {component:?}");
+    let message = event.message.as_ref().context("an Event without a message")?;
+    ensure!(!message.is_empty(), "{reason} says nothing");
+    Ok(event)
+}

@@ -1,0 +1,189 @@
+//! The store on a real S3 server, and behind a gateway that breaks it.
+//!
+//! The server is ministack, installed by `scripts/setup-s3.sh`; each test starts its own on a free port. A missing
+//! server is a failure, not a skip: a suite that tests nothing must not be green.
+
+use ha_store::conformance::{Bench, RULES};
+use ha_store::{BackendOptions, Store, StoreError, StoreUrl, SystemEntropy};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+
+const BUCKET: &str = "holdfast";
+
+/// A running S3 server, which ends with the test.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    _home: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only if it ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn executable() -> PathBuf {
+    let cache = std::env::var_os("HOLDFAST_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
+        base.unwrap_or_else(home).join("holdfast")
+    });
+    let executable = cache.join("s3-venv/bin/ministack");
+    assert!(
+        executable.exists(),
+        "the S3 server is not installed: {} is missing; run scripts/setup-s3.sh",
+        executable.display()
+    );
+    executable
+}
+
+impl Server {
+    async fn start() -> Self {
+        let address = free_address().await;
+        let home = tempfile::tempdir().expect("a scratch directory");
+        let child = Command::new(executable())
+            .env("HOME", home.path())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", address.port().to_string())
+            .env("SERVICES", "s3")
+            .env("S3_PERSIST", "0")
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ministack starts");
+        let mut server = Self { child, address, _home: home };
+        server.create_bucket().await;
+        server
+    }
+
+    /// Waits until the server answers, too.
+    async fn create_bucket(&mut self) {
+        let client = reqwest::Client::new();
+        let url = format!("http://{}/{BUCKET}", self.address);
+        for _ in 0..300 {
+            if let Ok(answer) = client.put(&url).send().await
+                && answer.status().is_success()
+            {
+                return;
+            }
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                panic!("ministack ended at once: {status}");
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("ministack did not create a bucket at {url} within 30 s");
+    }
+}
+
+/// Free when it was asked for. ministack cannot be told to choose one itself.
+async fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+fn options(endpoint: SocketAddr) -> BackendOptions {
+    let settings = [
+        ("AWS_ENDPOINT", format!("http://{endpoint}")),
+        ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "testtest".to_owned()),
+    ];
+    let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    BackendOptions { settings, ..BackendOptions::default() }
+}
+
+fn url() -> StoreUrl {
+    format!("s3://{BUCKET}/flink/ha").parse().expect("a valid URL")
+}
+
+/// A gateway in front of a server that drops the header on which everything depends. Gives its address.
+async fn header_dropping_gateway(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let server = TcpStream::connect(server).await?;
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
+                let mut buffer = vec![0; 64 * 1024];
+                loop {
+                    let read = from_client.read(&mut buffer).await?;
+                    if read == 0 {
+                        return to_server.shutdown().await;
+                    }
+                    rename_header(&mut buffer[..read]);
+                    to_server.write_all(&buffer[..read]).await?;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A header of another name is a header that the server does not know. The length stays, and with it the framing.
+fn rename_header(bytes: &mut [u8]) {
+    let (dropped, unknown) = (b"if-none-match", b"x-not-for-you");
+    for start in 0..bytes.len().saturating_sub(dropped.len()) {
+        let here = &mut bytes[start..start + dropped.len()];
+        if here.eq_ignore_ascii_case(dropped) {
+            here.copy_from_slice(unknown);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_rule_holds_on_a_real_s3_server() {
+    let server = Server::start().await;
+    let backend = url().connect(&options(server.address)).expect("a client");
+    let bench = Bench { prefix: url().prefix(), ..Bench::new(backend) };
+    for (name, rule) in RULES {
+        println!("{name}");
+        rule(&bench).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_drops_if_none_match_is_refused_before_anything_is_written() {
+    let server = Server::start().await;
+    let gateway = header_dropping_gateway(server.address).await;
+    let backend = url().connect(&options(gateway)).expect("a client");
+    let bench = Bench { prefix: url().prefix(), ..Bench::new(backend.clone()) };
+    let deployment = bench.deployment();
+    let shown_as = url().to_string();
+    let timeout = Duration::from_secs(5);
+    let refused =
+        Store::preflight(&backend, &url().prefix(), &deployment, &SystemEntropy, &shown_as, timeout).await;
+    let Err(StoreError::Unfit { store, reason }) = refused else { panic!("{refused:?}") };
+    assert_eq!(store, "s3://holdfast/flink/ha");
+    assert!(reason.contains("accepted a second create"), "{reason}");
+    assert!(reason.contains("gateway that drops the header"), "the way out: {reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_is_unavailable_and_that_is_certain() {
+    let server = Server::start().await;
+    let backend = url().connect(&options(server.address)).expect("a client");
+    let mut bench = Bench { prefix: url().prefix(), ..Bench::new(backend) };
+    bench.options.call_timeout_ms = 1_000;
+    bench.options.commit_deadline_ms = 1_000;
+    let deployment = bench.deployment();
+    let store = bench.open(&deployment).await;
+    let epoch = bench.claim(&store, "g").await.epoch;
+    drop(server);
+    // Connections are refused: nothing was sent, so nothing can be recorded.
+    let refused = store.commit(epoch, bench.key(), ha_store::conformance::add_checkpoint(1)).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+}
