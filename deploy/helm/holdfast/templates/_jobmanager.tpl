@@ -1,0 +1,111 @@
+{{- /* The spec of the Job. Its hash is part of the Job's name: a Job cannot be changed, so a change makes another one. */ -}}
+{{- define "holdfast.jobSpec" -}}
+completions: 1
+parallelism: 1
+# How often a job may fail over in its whole life is not for a counter to decide. Restarts of both containers count.
+backoffLimit: 2147483647
+{{- if eq .Values.jobManager.restart "NewPod" }}
+# 163 is what the system sees of Flink's 1443: the job ended as FAILED. It is not run again within its generation.
+podFailurePolicy:
+  rules:
+    - action: FailJob
+      onExitCodes: {containerName: jobmanager, operator: In, values: [163]}
+{{- end }}
+# podReplacementPolicy stays at its default as well. In place that is TerminatingOrFailed: the next pod need not wait
+# until a lost node has confirmed that the old one is gone, because the epoch fences it.
+template:
+  metadata:
+    labels:
+      {{- include "holdfast.selectorLabels" . | nindent 6 }}
+      app.kubernetes.io/component: jobmanager
+      {{- with .Values.jobManager.podLabels }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    annotations:
+      # What the pod reads only when it starts.
+      holdfast/configuration: {{ include "holdfast.configYaml" . | sha256sum | trunc 16 | quote }}
+      {{- with .Values.store.credentials }}
+      holdfast/credentials: {{ toYaml . | sha256sum | trunc 16 | quote }}
+      {{- end }}
+      holdfast/rollout: {{ .Values.rollout | quote }}
+      {{- with .Values.jobManager.podAnnotations }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+  spec:
+    serviceAccountName: {{ include "holdfast.serviceAccount" . }}
+    # The sidecar alone gets the token; see the volume api-token.
+    automountServiceAccountToken: false
+    # A Service called holdfast would otherwise put HOLDFAST_… variables into every pod.
+    enableServiceLinks: false
+    restartPolicy: {{ eq .Values.jobManager.restart "NewPod" | ternary "Never" "OnFailure" }}
+    terminationGracePeriodSeconds: {{ int64 .Values.jobManager.terminationGracePeriodSeconds }}
+    {{- with .Values.imagePullSecrets }}
+    imagePullSecrets:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    securityContext:
+      {{- include "holdfast.podSecurity" . | nindent 6 }}
+    {{- with .Values.jobManager.nodeSelector }}
+    nodeSelector:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .Values.jobManager.affinity }}
+    affinity:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    tolerations:
+      {{- include "holdfast.tolerations" (dict "nodeLossSeconds" .Values.nodeLossSeconds "own" .Values.jobManager.tolerations) | nindent 6 }}
+    initContainers:
+      - {{- include "holdfast.installAdapter" . | nindent 8 }}
+      - {{- include "holdfast.sidecar" . | nindent 8 }}
+    containers:
+      - name: jobmanager
+        image: {{ .Values.flink.image | quote }}
+        imagePullPolicy: {{ .Values.flink.pullPolicy }}
+        args:
+          - standalone-job
+          # What the leader publishes, and so what TaskManagers connect to. The Service's name would be the same for the
+          # old and the new JobManager, and lead to either.
+          - -Djobmanager.rpc.address=$(POD_IP)
+          {{- with .Values.job.className }}
+          - --job-classname
+          - {{ . | quote }}
+          {{- end }}
+          {{- range .Values.job.args }}
+          - {{ . | quote }}
+          {{- end }}
+        env:
+          - name: POD_IP
+            valueFrom: {fieldRef: {fieldPath: status.podIP}}
+          {{- with .Values.flink.env }}
+          {{- toYaml . | nindent 10 }}
+          {{- end }}
+        {{- with .Values.flink.envFrom }}
+        envFrom:
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
+        ports:
+          - {name: rpc, containerPort: 6123}
+          - {name: blob, containerPort: 6124}
+          - {name: rest, containerPort: 8081}
+        # No readiness probe: TaskManagers need the sidecar's leader stream before Flink's REST API answers.
+        {{- with .Values.jobManager.livenessProbe }}
+        livenessProbe:
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
+        resources:
+          {{- toYaml .Values.jobManager.resources | nindent 10 }}
+        securityContext:
+          {{- include "holdfast.flinkSecurity" . | nindent 10 }}
+        volumeMounts:
+          {{- include "holdfast.flinkMounts" . | nindent 10 }}
+    volumes:
+      {{- include "holdfast.flinkVolumes" . | nindent 6 }}
+      # What a service account's pod is usually given, by name: for one container instead of all.
+      - name: api-token
+        projected:
+          sources:
+            - serviceAccountToken: {path: token, expirationSeconds: 3600}
+            - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+            - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end -}}
