@@ -1,0 +1,67 @@
+# What can be made here; `make help` lists it. Nothing here downloads or installs without saying so.
+
+FLINK_VERSIONS := 1.20.5 2.2.1 2.3.0
+
+# By the same rule as scripts/setup-flink.sh.
+CACHE := $(or $(HOLDFAST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast)
+FLINK_HOMES := $(FLINK_VERSIONS:%=$(CACHE)/flink-%)
+DEMO_JOBS := target/demo-job
+
+# Installed by .ci/run when the machine has none.
+export PATH := $(CACHE)/tools/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check test test-setup test-kubernetes manifests explore figures clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Kill a JobManager and a sidecar under a real Flink job, and check that nothing is lost
+	@scripts/demo.sh
+
+check: ## Formatting, lints, documentation, licences and scripts
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	@command -v cargo-deny >/dev/null || { echo 'cargo-deny is missing; run: cargo install --locked cargo-deny' >&2; exit 1; }
+# Advisories come from a git repository that not every machine may reach; ask for them with ADVISORIES=1.
+	cargo deny --locked --log-level error check bans licenses sources $(if $(ADVISORIES),advisories)
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*.sh flink-adapter/*.sh flink-adapter/*/*.sh; \
+	else echo 'shellcheck is not installed: the scripts are not checked'; fi
+
+test-setup: ## Get and build what the tests need beside Rust code
+	scripts/setup-flink.sh $(FLINK_VERSIONS) >/dev/null
+	scripts/setup-s3.sh
+	scripts/setup-junit.sh >/dev/null
+	cargo build --locked --bins
+	flink-adapter/build.sh $(FLINK_HOMES)
+	@for version in $(FLINK_VERSIONS); do \
+	    flink-adapter/demo-job/build.sh "$(CACHE)/flink-$$version" "$(DEMO_JOBS)/demo-job-$$version.jar" || exit 1; \
+	done
+
+# Property tests draw the same cases every time here, so that a red run is a change's own doing; `explore` draws new ones.
+test: export PROPTEST_RNG_SEED ?= 20261120
+# One cluster at a time fits a small machine; the harness takes care of that too, this makes the output readable.
+test: test-setup ## Everything: unit, property, conformance, adapter and end-to-end tests with real Flink
+	cargo test --workspace --locked --exclude holdfast-tests
+	flink-adapter/test.sh target/debug/holdfast $(FLINK_HOMES)
+	cargo test --locked -p holdfast-tests -- --test-threads=1 --nocapture
+
+test-kubernetes: test-setup ## Election against a real kube-apiserver, which is built first (ten minutes, once)
+	scripts/setup-k8s.sh
+	cargo test --locked -p holdfast-tests --test kubernetes -- --test-threads=1 --nocapture
+
+manifests: ## Check everything in deploy/ without a cluster
+	scripts/check-manifests.sh
+
+explore: ## Property tests with new random cases, CASES of each (default 5000)
+	PROPTEST_CASES=$(or $(CASES),5000) cargo test --release --locked -p ha-store -p holdfast-sidecar
+
+figures: ## Start time and memory of the sidecar, commit latency of a directory (the demo prints failover_ms)
+	cargo build --release --locked --bin holdfast --bin holdfast-figures
+	@target/release/holdfast-figures
+	cargo run --release --locked -p ha-store --example commit_latency
+
+clean: ## Remove what was built; the cache of downloads stays
+	cargo clean
+	rm -rf flink-adapter/build
