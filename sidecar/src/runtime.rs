@@ -100,8 +100,8 @@ where
         deployment = %config.deployment,
         generation = config.generation,
         store = %config.store,
-        listen = %config.listen,
-        public_listen = %config.public_listen,
+        listen = ?private.local_addr()?,
+        public_listen = ?public.local_addr()?,
         "holdfast {} is up",
         env!("CARGO_PKG_VERSION")
     );

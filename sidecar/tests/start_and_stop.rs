@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 fn holdfast(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
@@ -25,16 +25,24 @@ fn said(output: &Output) -> String {
 }
 
 /// A running sidecar; killed when dropped.
-struct Running(Child);
+struct Running {
+    process: Child,
+    log: BufReader<ChildStderr>,
+}
 
 impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut process = command.spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        Self { process, log }
+    }
+
     /// Reads its log until a line has `word` in it.
     fn wait_for(&mut self, word: &str) -> String {
-        let mut log = BufReader::new(self.0.stderr.as_mut().unwrap());
         let mut line = String::new();
         loop {
             line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the log ended without {word:?}");
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log ended without {word:?}");
             if line.contains(word) {
                 return line;
             }
@@ -42,7 +50,7 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
+        let pid = self.process.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 }
@@ -50,8 +58,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -96,12 +104,10 @@ fn bad_configuration_is_refused_with_the_key_and_its_value() {
 
 #[test]
 fn a_store_that_cannot_be_reached_refuses_the_start_and_says_what_to_do() {
-    // Bound and not accepting would hang; a port that was free a moment ago refuses.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let output = run("s3://bucket/prefix", &[])
         .env("AWS_ACCESS_KEY_ID", "id")
         .env("AWS_SECRET_ACCESS_KEY", "very-secret")
-        .env("AWS_ENDPOINT", format!("http://127.0.0.1:{port}"))
+        .env("AWS_ENDPOINT", "http://127.0.0.1:1")
         .env("AWS_ALLOW_HTTP", "true")
         .output()
         .unwrap();
@@ -143,14 +149,14 @@ fn a_corrupt_newest_record_refuses_the_start_and_is_left_alone() {
 fn a_blob_that_does_not_match_its_hash_refuses_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().to_str().unwrap();
-    let ports = Ports::free();
-    let mut sidecar = Running(run(store, &["--listen", &ports.private]).spawn().unwrap());
+    let mut sidecar = Running::start(run(store, &[]));
+    let client = Client::of(&mut sidecar);
     sidecar.wait_for("may-lead");
     let _job_manager =
-        ports.post("/v1/sessions", "", r#"{"process":"p","flink_version":"2.2.1","cluster_id":"c"}"#);
+        client.post("/v1/sessions", "", r#"{"process":"p","flink_version":"2.2.1","cluster_id":"c"}"#);
     sidecar.wait_for("granted");
     let headers = "Holdfast-Epoch: 1\r\nIdempotency-Key: k\r\nFlink-Version: 2.2.1\r\nIf-None-Match: *\r\n";
-    ports.put("/v1/jobs/00000000002efde30000000000000000/graph", headers, "graph");
+    client.put("/v1/jobs/00000000002efde30000000000000000/graph", headers, "graph");
     drop(sidecar);
     let blobs = std::fs::read_dir(dir.path().join("orders/blob")).unwrap();
     let [blob] = blobs.map(|blob| blob.unwrap().path()).collect::<Vec<_>>().try_into().expect("one blob");
@@ -166,31 +172,30 @@ fn a_blob_that_does_not_match_its_hash_refuses_the_start() {
 #[test]
 fn a_stop_is_in_order_and_json_logs_have_one_event_a_line() {
     let dir = tempfile::tempdir().unwrap();
-    let mut sidecar = Running(run(dir.path().to_str().unwrap(), &["--log-format", "json"]).spawn().unwrap());
+    let mut sidecar = Running::start(run(dir.path().to_str().unwrap(), &["--log-format", "json"]));
     let line = sidecar.wait_for("may-lead");
     let event: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(event["event"], "may-lead", "{line}");
     sidecar.signal("-TERM");
     sidecar.wait_for("stopped in order");
-    assert_eq!(sidecar.0.wait().unwrap().code(), Some(0));
+    assert_eq!(sidecar.process.wait().unwrap().code(), Some(0));
 }
 
 #[test]
 fn a_second_signal_forces_the_stop() {
     let dir = tempfile::tempdir().unwrap();
-    let ports = Ports::free();
-    let mut command = run(dir.path().to_str().unwrap(), &["--stop-wait", "1h", "--listen", &ports.private]);
-    let mut sidecar = Running(command.spawn().unwrap());
+    let mut sidecar = Running::start(run(dir.path().to_str().unwrap(), &["--stop-wait", "1h"]));
+    let client = Client::of(&mut sidecar);
     sidecar.wait_for("may-lead");
     // A JobManager that does not end keeps the stop waiting.
     let _job_manager =
-        ports.post("/v1/sessions", "", r#"{"process":"p","flink_version":"2.2.1","cluster_id":"c"}"#);
+        client.post("/v1/sessions", "", r#"{"process":"p","flink_version":"2.2.1","cluster_id":"c"}"#);
     sidecar.wait_for("granted");
     sidecar.signal("-TERM");
     sidecar.wait_for("a second signal forces it");
     sidecar.signal("-TERM");
     sidecar.wait_for("told to stop twice");
-    assert_eq!(sidecar.0.wait().unwrap().code(), Some(1));
+    assert_eq!(sidecar.process.wait().unwrap().code(), Some(1));
 }
 
 #[test]
@@ -238,20 +243,23 @@ fn the_adapter_is_installed_whole_or_the_missing_place_is_named() {
     assert_eq!(names, ["holdfast-flink-adapter.jar"]);
 }
 
-/// An address for the private listener, and a client of it that needs no runtime.
-struct Ports {
-    private: String,
+/// A client of the private listener that needs no runtime.
+struct Client {
+    address: String,
 }
 
-impl Ports {
-    fn free() -> Self {
-        Self { private: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string() }
+impl Client {
+    /// Of a sidecar that has just been started.
+    fn of(sidecar: &mut Running) -> Self {
+        let line = sidecar.wait_for("serving");
+        let address = line.split_whitespace().find_map(|field| field.strip_prefix("listen=")).unwrap();
+        Self { address: address.to_owned() }
     }
 
     /// Sends a request that must succeed, and holds its connection open.
     fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.private).unwrap();
-        let (host, length) = (&self.private, body.len());
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let (host, length) = (&self.address, body.len());
         let head =
             format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n");
         stream.write_all(format!("{head}{body}").as_bytes()).unwrap();

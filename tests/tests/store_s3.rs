@@ -5,7 +5,8 @@
 
 use ha_store::conformance::{Bench, RULES};
 use ha_store::{BackendOptions, Store, StoreError, StoreUrl, SystemEntropy};
-use std::net::{Ipv4Addr, SocketAddr};
+use harness::net::free_address;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -47,7 +48,7 @@ fn executable() -> PathBuf {
 
 impl Server {
     async fn start() -> Self {
-        let address = free_address().await;
+        let address = free_address().expect("a free port");
         let home = tempfile::tempdir().expect("a scratch directory");
         let child = Command::new(executable())
             .env("HOME", home.path())
@@ -83,12 +84,6 @@ impl Server {
         }
         panic!("ministack did not create a bucket at {url} within 30 s");
     }
-}
-
-/// Free when it was asked for. ministack cannot be told to choose one itself.
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-    listener.local_addr().expect("a bound socket has an address")
 }
 
 fn options(endpoint: SocketAddr) -> BackendOptions {
