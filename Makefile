@@ -29,10 +29,11 @@ check: ## Formatting, lints, documentation, licences and scripts
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*.sh flink-adapter/*.sh flink-adapter/*/*.sh; \
 	else echo 'shellcheck is not installed: the scripts are not checked'; fi
 
-test-setup: ## Get and build what the tests need beside Rust code
+test-setup: ## Get and build what the tests need (kube-apiserver takes ten minutes, once)
 	scripts/setup-flink.sh $(FLINK_VERSIONS) >/dev/null
 	scripts/setup-s3.sh
 	scripts/setup-junit.sh >/dev/null
+	scripts/setup-k8s.sh >/dev/null
 	cargo build --locked --bins
 	flink-adapter/build.sh $(FLINK_HOMES)
 	@for version in $(FLINK_VERSIONS); do \
@@ -42,13 +43,13 @@ test-setup: ## Get and build what the tests need beside Rust code
 # Property tests draw the same cases every time here, so that a red run is a change's own doing; `explore` draws new ones.
 test: export PROPTEST_RNG_SEED ?= 20261120
 # One cluster at a time fits a small machine; the harness takes care of that too, this makes the output readable.
-test: test-setup ## Everything: unit, property, conformance, adapter and end-to-end tests with real Flink
+test: test-setup ## Everything: unit, property, adapter and manifest checks, end-to-end with real Flink and Kubernetes
 	cargo test --workspace --locked --exclude holdfast-tests
 	flink-adapter/test.sh target/debug/holdfast $(FLINK_HOMES)
+	scripts/check-manifests.sh
 	cargo test --locked -p holdfast-tests -- --test-threads=1 --nocapture
 
-test-kubernetes: test-setup ## Election against a real kube-apiserver, which is built first (ten minutes, once)
-	scripts/setup-k8s.sh
+test-kubernetes: test-setup ## Only election against a real kube-apiserver
 	cargo test --locked -p holdfast-tests --test kubernetes -- --test-threads=1 --nocapture
 
 manifests: ## Check everything in deploy/ without a cluster
