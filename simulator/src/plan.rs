@@ -1,0 +1,291 @@
+//! What happens in a run, as data. A plan and its seed are everything that a run depends on: it can be printed, cut down
+//! to what matters, and run again.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a run is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The scenario that it was made from.
+    pub scenario: String,
+    /// What every random stream is derived from.
+    pub seed: u64,
+    /// The world around the product.
+    pub world: World,
+    /// The job.
+    pub job: Job,
+    /// What goes wrong. Their order does not matter.
+    pub faults: Vec<Fault>,
+    /// How long faults may happen. Then everything is mended and the run must converge.
+    pub faulty_ms: u64,
+    /// How long it has for that.
+    pub healed_ms: u64,
+}
+
+/// The world around the product.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct World {
+    /// Pods that the Job controller may have running at once. The Job wants one; two happen when a node is cut off.
+    pub pods_max: u32,
+    /// Pods that exist from the start. More than one makes them rivals for one Lease.
+    pub pods: u32,
+    /// How long a request to the store takes, milliseconds, from and to.
+    pub store_latency_ms: (u64, u64),
+    /// How long a request to the API server takes.
+    pub api_latency_ms: (u64, u64),
+    /// How long a container takes to start.
+    pub start_ms: (u64, u64),
+    /// By how much each pod's wall clock is off, at most, either way.
+    pub clock_offset_max_ms: u64,
+    /// By how much each pod's clocks may run fast or slow, in thousandths.
+    pub clock_drift_max_permille: u64,
+    /// The sidecar's settings that differ from its defaults: as on its command line, without the dashes.
+    pub settings: std::collections::BTreeMap<String, String>,
+}
+
+/// The job that runs in the world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Job {
+    /// Source partitions, and tasks that read one each.
+    pub parallelism: u32,
+    /// Records per second and partition.
+    pub records_per_s: u64,
+    /// Time between the start of one checkpoint and the next.
+    pub checkpoint_interval_ms: u64,
+    /// A checkpoint that takes longer is given up.
+    pub checkpoint_timeout_ms: u64,
+    /// Checkpoints kept; older ones are subsumed and their files deleted.
+    pub checkpoints_retained: u32,
+    /// A record of partition 0 that fails whoever processes it, if any.
+    pub poison_offset: Option<u64>,
+    /// Records per partition after which the source ends; `None`: never.
+    pub records: Option<u64>,
+    /// What happens when a task fails.
+    pub restart: RestartStrategy,
+    /// Files of retained checkpoints stay when the job is cancelled or fails.
+    pub retain_on_cancellation: bool,
+}
+
+/// Flink's restart strategies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "type", rename_all = "kebab-case")]
+#[allow(missing_docs)] // the fields are named as Flink's options
+pub enum RestartStrategy {
+    None,
+    FixedDelay { attempts: u32, delay_ms: u64 },
+    FailureRate { failures_max: u32, interval_ms: u64, delay_ms: u64 },
+    ExponentialDelay { initial_ms: u64, max_ms: u64, multiplier_percent: u64, reset_ms: u64 },
+}
+
+/// One thing that goes wrong, or that a person does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When it begins.
+    pub when: When,
+    /// What it is.
+    pub what: What,
+    /// How long it lasts; 0 for what happens at once and is over.
+    #[serde(default)]
+    pub for_ms: u64,
+}
+
+/// When a fault begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum When {
+    /// This long after the start.
+    AtMs(u64),
+    /// When this has happened for the nth time, counted from 1.
+    On {
+        /// What is counted.
+        point: Point,
+        /// Which of them.
+        nth: u32,
+    },
+}
+
+/// A point in the run to which a fault can be tied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Point {
+    /// A create of a log record has arrived at the store and was not applied yet.
+    BeforeCreate,
+    /// A create of a log record was applied, and not answered yet.
+    BeforeCreateAnswer,
+    /// A delete of anything has arrived at the store and was not applied yet.
+    BeforeDelete,
+    /// A Lease write was applied, and not answered yet.
+    BeforeLeaseAnswer,
+    /// A JobManager was granted leadership.
+    Granted,
+    /// A checkpoint's files are durable and it is about to be recorded.
+    BeforeAdd,
+    /// A checkpoint was recorded, and no sink was told yet.
+    BeforeNotify,
+    /// A checkpoint completed.
+    CheckpointCompleted,
+    /// A job is about to record that it ended.
+    BeforeResult,
+    /// The tasks of a job are being restarted.
+    JobRestarting,
+}
+
+/// Whose fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Process {
+    /// Holdfast.
+    Sidecar,
+    /// Flink's JobManager.
+    JobManager,
+    /// All TaskManagers.
+    TaskManagers,
+}
+
+/// Which pod: the one that leads when the fault begins, or the newest that does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum PodChoice {
+    #[default]
+    Leader,
+    Other,
+}
+
+/// What goes wrong, or what a person does. Those that last end after their fault's `for_ms`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[allow(missing_docs)] // each variant's line speaks of its fields
+pub enum What {
+    // --- processes and pods ---
+    /// Kill one process; its kubelet starts it again, with back-off.
+    Kill {
+        #[serde(default)]
+        pod: PodChoice,
+        process: Process,
+    },
+    /// Kill everything in the pod; its kubelet starts the containers again.
+    KillPod {
+        #[serde(default)]
+        pod: PodChoice,
+    },
+    /// Delete the pod's object: its processes are asked to stop, then killed; the Job controller makes a new pod.
+    DeletePod {
+        #[serde(default)]
+        pod: PodChoice,
+        /// With no grace at all.
+        #[serde(default)]
+        force: bool,
+    },
+    /// The node cannot be reached: the API server and the store are away from it, the pod's object is deleted after a
+    /// while and a new pod made, and the old processes run on. With `store: true` only the API server is away.
+    PartitionNode {
+        #[serde(default)]
+        pod: PodChoice,
+        #[serde(default)]
+        reaches_store: bool,
+    },
+    /// The processes of a pod stand still.
+    Pause {
+        #[serde(default)]
+        pod: PodChoice,
+        /// Only this one; all when absent.
+        #[serde(default)]
+        process: Option<Process>,
+    },
+    /// The wall clock of a pod jumps.
+    ClockJump {
+        #[serde(default)]
+        pod: PodChoice,
+        by_ms: i64,
+    },
+    // --- the object store ---
+    /// Every request takes this much longer.
+    StoreSlow { by_ms: u64 },
+    /// Requests are refused with this status and not applied.
+    StoreRefuses { status: u16, permille: u64 },
+    /// Requests are applied and their answers are lost.
+    StoreLosesAnswers { permille: u64 },
+    /// Requests are lost on the way.
+    StoreLosesRequests { permille: u64 },
+    /// Requests are applied this much later, although their sender has given up on them.
+    StoreDelaysWrites { by_ms: u64, permille: u64 },
+    /// Requests are applied and answered 500 or 503: the client of the real world sends them again by itself.
+    StoreAppliesAndFails { permille: u64 },
+    // --- the API server ---
+    /// Nothing is answered.
+    ApiSilent,
+    /// Connections are refused.
+    ApiDown,
+    /// Requests are refused with this status.
+    ApiRefuses {
+        status: u16,
+        permille: u64,
+        /// `Retry-After`, seconds; 0: none.
+        #[serde(default)]
+        retry_after_s: u64,
+    },
+    /// Writes are applied and not answered.
+    ApiLosesAnswers { permille: u64 },
+    /// Writes are applied and answered 504.
+    ApiAppliesAndFails { permille: u64 },
+    /// Answers are not JSON.
+    ApiGarbage { permille: u64 },
+    /// Reads show what was true this long ago.
+    ApiStale { by_ms: u64 },
+    /// Every request takes this much longer.
+    ApiSlow { by_ms: u64 },
+    /// Somebody deletes the Lease.
+    DeleteLease,
+    // --- the job ---
+    /// A task fails once.
+    FailTask,
+    /// No checkpoint completes: a task never acknowledges.
+    StallCheckpoints,
+    /// Checkpoint files cannot be written.
+    FailCheckpointFiles,
+    // --- a person ---
+    /// Cancel the job.
+    Cancel,
+    /// Delete the Kubernetes Job and make one with a new generation.
+    Upgrade,
+}
+
+// === impl World ===
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            pods_max: 3,
+            pods: 1,
+            store_latency_ms: (5, 40),
+            api_latency_ms: (2, 20),
+            start_ms: (200, 2_000),
+            clock_offset_max_ms: 60_000,
+            clock_drift_max_permille: 50,
+            settings: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+// === impl Job ===
+
+impl Default for Job {
+    fn default() -> Self {
+        Self {
+            parallelism: 2,
+            records_per_s: 100,
+            checkpoint_interval_ms: 1_000,
+            checkpoint_timeout_ms: 10_000,
+            checkpoints_retained: 1,
+            poison_offset: None,
+            records: None,
+            restart: RestartStrategy::FixedDelay { attempts: 1_000, delay_ms: 1_000 },
+            retain_on_cancellation: true,
+        }
+    }
+}

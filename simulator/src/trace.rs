@@ -1,0 +1,160 @@
+//! What happened in a run: events in order, a hash over all of them, and the interesting things that were reached.
+
+mod event;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use self::event::{AddAnswer, Event, JobStatus, Outcome};
+
+/// How many events make one block of the rolling hash, which tells where two runs first differ.
+pub const BLOCK: usize = 1_000;
+
+/// One event, when it happened and to whom.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Simulated milliseconds since the start of the run. Every host shares this clock; none can read it.
+    pub at_ms: u64,
+    /// Who did it or saw it: `sidecar-0`, `job-manager-1`, `store`, `api-server`, `user`.
+    pub actor: String,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Reads events as they happen.
+pub trait Observer: Send {
+    /// Sees one event. Called in order, once for each.
+    fn observe(&mut self, entry: &Entry);
+}
+
+/// The record of a run. Clones share it.
+#[derive(Clone, Default)]
+pub struct Trace(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    now_ms: u64,
+    entries: Vec<Entry>,
+    hasher: blake3::Hasher,
+    blocks: Vec<[u8; 32]>,
+    reached: BTreeMap<&'static str, u64>,
+    observers: Vec<Box<dyn Observer>>,
+}
+
+// === impl Trace ===
+
+impl Trace {
+    /// Adds an observer, which sees every event from now on.
+    pub fn observed_by(&self, observer: Box<dyn Observer>) {
+        self.lock().observers.push(observer);
+    }
+
+    /// Moves the clock of the trace. Only the world's driver does, once per tick.
+    pub fn set_now_ms(&self, now_ms: u64) {
+        self.lock().now_ms = now_ms;
+    }
+
+    /// Simulated milliseconds since the start of the run.
+    pub fn now_ms(&self) -> u64 {
+        self.lock().now_ms
+    }
+
+    /// Records what happened.
+    pub fn record(&self, actor: impl Into<String>, event: Event) {
+        let inner = &mut *self.lock();
+        let entry = Entry { at_ms: inner.now_ms, actor: actor.into(), event };
+        inner.hasher.update(&entry.at_ms.to_le_bytes());
+        inner.hasher.update(format!("{}\0{:?}\0", entry.actor, entry.event).as_bytes());
+        if let Event::Reached(what) = &entry.event {
+            *inner.reached.entry(what).or_default() += 1;
+        }
+        for observer in &mut inner.observers {
+            observer.observe(&entry);
+        }
+        inner.entries.push(entry);
+        if inner.entries.len() % BLOCK == 0 {
+            inner.blocks.push(*inner.hasher.finalize().as_bytes());
+        }
+    }
+
+    /// An interesting thing was reached: a counter that the summary shows. The names are in [`reached`].
+    pub fn reached(&self, actor: impl Into<String>, what: &'static str) {
+        self.record(actor, Event::Reached(what));
+    }
+
+    /// The hash over every event so far, 16 hex digits.
+    pub fn hash(&self) -> String {
+        self.lock().hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    /// The hash after each [`BLOCK`] of events.
+    pub fn blocks(&self) -> Vec<[u8; 32]> {
+        self.lock().blocks.clone()
+    }
+
+    /// Everything that happened so far.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().entries.clone()
+    }
+
+    /// How often each interesting thing was reached.
+    pub fn reached_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().reached.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").field("entries", &self.lock().entries.len()).finish_non_exhaustive()
+    }
+}
+
+/// The interesting things: what a set of runs must have met to be worth something. The summary shows which were never
+/// reached.
+pub mod reached {
+    /// A process that was deposed tried to write, and the store refused it.
+    pub const ZOMBIE_FENCED: &str = "zombie write fenced";
+    /// An outcome was unknown, and turned out to be recorded.
+    pub const UNKNOWN_RECORDED: &str = "unknown resolved as recorded";
+    /// An outcome was unknown, and turned out not to be.
+    pub const UNKNOWN_ABSENT: &str = "unknown resolved as not recorded";
+    /// A conflict was caused by the writer's own earlier attempt.
+    pub const OWN_CONFLICT: &str = "own conflict recognised";
+    /// Another process took over while the leader stood still, and the leader woke up.
+    pub const TAKEOVER_AFTER_PAUSE: &str = "takeover after a pause";
+    /// The Lease was taken before it expired.
+    pub const TAKEOVER_ON_EVIDENCE: &str = "takeover on evidence";
+    /// A process ended between the create of a record and its answer.
+    pub const CRASH_IN_COMMIT: &str = "crash inside a commit";
+    /// Two sidecars tried to claim the same record.
+    pub const CLAIM_RACE: &str = "claim lost a race";
+    /// A sidecar restarted and its JobManager's session went on.
+    pub const SESSION_RESUMED: &str = "session resumed";
+    /// A JobManager was granted while the API server was away from somebody.
+    pub const LED_THROUGH_OUTAGE: &str = "led through an API server outage";
+    /// A job was restored from a checkpoint by another JobManager.
+    pub const RESTORED: &str = "restored from a checkpoint";
+    /// A JobManager ended itself because it could not know what became of its checkpoint.
+    pub const AMBIGUOUS_ADD: &str = "ambiguous add ended the process";
+
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [&str; 12] = [
+        ZOMBIE_FENCED,
+        UNKNOWN_RECORDED,
+        UNKNOWN_ABSENT,
+        OWN_CONFLICT,
+        TAKEOVER_AFTER_PAUSE,
+        TAKEOVER_ON_EVIDENCE,
+        CRASH_IN_COMMIT,
+        CLAIM_RACE,
+        SESSION_RESUMED,
+        LED_THROUGH_OUTAGE,
+        RESTORED,
+        AMBIGUOUS_ADD,
+    ];
+}

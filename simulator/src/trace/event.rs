@@ -1,0 +1,126 @@
+//! What can happen.
+
+use bytes::Bytes;
+
+/// An event. The oracles judge by these, the report draws them and the hash is made of them, so each says what was
+/// *seen to happen* at the place where it became so: at the far side of the store, not at whoever asked.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // each variant's line speaks of its fields
+pub enum Event {
+    // --- the object store's far side ---
+    /// A key was created, and is durable from now on.
+    StoreCreated { key: String, body: Bytes },
+    /// A create was refused: the key exists.
+    StoreRefused { key: String },
+    /// A key was put without a condition. The product may do so only to its `hint`.
+    StoreOverwritten { key: String, body: Bytes },
+    /// A key was deleted.
+    StoreDeleted { key: String },
+
+    // --- the API server's far side ---
+    /// The Lease was written. `named` is the version that the write named, `None` when it named none.
+    LeaseWritten { lease: String, version: u64, named: Option<u64>, holder: String, created: bool },
+    /// The Lease was deleted.
+    LeaseDeleted { lease: String },
+    /// A Kubernetes Event was written.
+    KubernetesEvent { reason: String, note: String },
+
+    // --- pods and processes ---
+    /// A pod's object exists.
+    PodCreated { pod: String, uid: String, generation: String },
+    /// A pod's object is gone.
+    PodDeleted { pod: String, uid: String },
+    /// A process starts. `kind` is `sidecar`, `job-manager` or `task-manager`.
+    ProcessStarted { kind: &'static str },
+    /// It ended by itself: 0 in order, anything else not.
+    ProcessEnded { kind: &'static str, code: i32 },
+    /// It was killed, without a chance to say anything.
+    ProcessKilled { kind: &'static str },
+    /// It stands still from now on.
+    ProcessPaused,
+    /// It goes on.
+    ProcessWoken,
+
+    // --- what a JobManager was told, as it saw it ---
+    /// It leads under this epoch. `resumed`: it led before and goes on.
+    Granted { epoch: u64, resumed: bool },
+    /// It does not lead any more.
+    Revoked { epoch: u64, reason: String },
+    /// It asks its sidecar to record a checkpoint (first attempt).
+    AddAsked { job: String, id: u64, epoch: u64 },
+    /// What it finally knows of that.
+    AddAnswered { job: String, id: u64, epoch: u64, answer: AddAnswer },
+
+    // --- the job ---
+    /// The job starts or restarts in this JobManager. `from` is the checkpoint that it restores; `None`: empty.
+    /// `failover`: the JobManager itself is new (it asked the sidecar); otherwise only the tasks restart.
+    JobRestored { job: String, epoch: u64, from: Option<u64>, failover: bool },
+    /// All its tasks run.
+    JobRunning { job: String },
+    /// Its tasks failed and are started again.
+    JobRestarting { job: String, cause: String },
+    /// It ended for good, in the eyes of its JobManager.
+    JobEnded { job: String, status: JobStatus },
+    /// A checkpoint's files are complete and durable.
+    CheckpointWritten { job: String, id: u64 },
+    /// A checkpoint was recorded and the sinks are told to commit it.
+    CheckpointCompleted { job: String, id: u64, epoch: u64 },
+    /// A checkpoint was given up; its tasks abort what they prepared for it.
+    CheckpointFailed { job: String, id: u64, cause: String },
+    /// A checkpoint's files were deleted, by whoever the actor is.
+    CheckpointFilesDeleted { job: String, id: u64 },
+    /// A sink committed the records of one partition in this range, `from` included, `to` not, for this checkpoint.
+    SinkCommitted { job: String, partition: u32, from: u64, to: u64, checkpoint: u64 },
+
+    // --- the run ---
+    /// A fault of the plan begins (its index in the plan).
+    FaultBegins { fault: usize },
+    /// It ends.
+    FaultEnds { fault: usize },
+    /// No more faults from here on, and everything that was broken is mended: the run must converge.
+    Healed,
+    /// An interesting thing was reached.
+    Reached(&'static str),
+}
+
+/// What a JobManager knows about a checkpoint that it asked to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddAnswer {
+    /// It is durable.
+    Recorded,
+    /// It certainly is not, and never will be.
+    NotRecorded {
+        /// The `type` of the sidecar's problem, without its prefix.
+        problem: String,
+    },
+    /// Nobody can say. The process ends itself.
+    Unknown,
+}
+
+/// How a job ended for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStatus {
+    /// Its sources are exhausted.
+    Finished,
+    /// Its restarts are used up.
+    Failed,
+    /// The user wanted it.
+    Canceled,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The first violation of a promise; none is what one wants.
+    pub violation: Option<crate::oracle::Violation>,
+    /// The hash over every event.
+    pub hash: String,
+    /// How long the run was in the world.
+    pub simulated_ms: u64,
+    /// From the worst fault's end, or the kill, to the job running again.
+    pub worst_recovery_ms: Option<u64>,
+    /// Which interesting things were reached, and how often.
+    pub reached: std::collections::BTreeMap<&'static str, u64>,
+    /// How many events the oracles judged.
+    pub checks: u64,
+}
