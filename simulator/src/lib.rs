@@ -35,3 +35,4 @@ pub mod plan;
 pub mod points;
 pub mod seed;
 pub mod trace;
+pub mod world;
