@@ -35,14 +35,31 @@
 //! Two processes that both believe they lead break nothing: with pauses that cannot be prevented, and the fence is what
 //! makes it harmless.
 
+mod acknowledged;
+mod calm;
+mod epochs;
+mod lease;
+mod liveness;
 mod log;
+mod output;
+mod patience;
+mod pointers;
 mod record;
+mod restores;
 #[cfg(test)]
 mod testing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::acknowledged::Acknowledged;
+use self::calm::Calm;
+use self::epochs::Epochs;
+use self::lease::Lease;
+use self::liveness::Liveness;
 use self::log::Log;
+use self::output::Output;
+use self::pointers::{Files, Objects};
+use self::restores::Restores;
 use crate::plan::Plan;
 use crate::trace::{Entry, Observer};
 
@@ -119,8 +136,18 @@ struct Inner {
 }
 
 /// A judge for runs of this plan.
-pub fn judge(_plan: &Plan) -> Judge {
-    let oracles: Vec<Box<dyn Oracle>> = vec![];
+pub fn judge(plan: &Plan) -> Judge {
+    let oracles: Vec<Box<dyn Oracle>> = vec![
+        Box::new(Epochs::default()),
+        Box::new(Acknowledged::new()),
+        Box::new(Files::default()),
+        Box::new(Objects::default()),
+        Box::new(Restores::default()),
+        Box::new(Output::of(&plan.job)),
+        Box::new(Lease::of(plan)),
+        Box::new(Calm::of(plan)),
+        Box::new(Liveness::of(plan)),
+    ];
     Judge(Arc::new(Mutex::new(Inner {
         log: Log::default(),
         oracles,

@@ -59,11 +59,6 @@ impl Log {
         self.by_epoch.get(&epoch)
     }
 
-    /// Whether an object with this key exists.
-    pub(super) fn exists(&self, key: &str) -> bool {
-        self.keys.contains(key)
-    }
-
     /// Takes an event in. True when it made a new newest record.
     pub(super) fn observe(&mut self, event: &Event) -> Result<bool, super::Broken> {
         match event {

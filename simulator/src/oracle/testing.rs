@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::log::Log;
 use super::{Broken, Oracle, Seen, Verdict};
+use crate::plan::{Fault, Job, Plan, What, When, World};
 use crate::trace::{Entry, Event};
 
 /// The job that the tests speak of.
@@ -140,4 +141,33 @@ impl History {
         let appended = self.log.observe(&entry.event)?;
         oracle.observe(&Seen { entry: &entry, log: &self.log, appended })
     }
+}
+
+/// The first property that one of these events breaks.
+pub(super) fn properties(
+    history: &mut History,
+    oracle: &mut dyn Oracle,
+    events: &[(&str, Event)],
+) -> Option<&'static str> {
+    let mut verdicts = events.iter().map(|(actor, event)| history.show(oracle, actor, event.clone()));
+    verdicts.find_map(Result::err).map(|broken| broken.property)
+}
+
+/// A plan in which nothing goes wrong.
+pub(super) fn plan() -> Plan {
+    Plan {
+        scenario: "none".to_owned(),
+        seed: 1,
+        world: World::default(),
+        job: Job::default(),
+        faults: vec![],
+        faulty_ms: 60_000,
+        healed_ms: 60_000,
+    }
+}
+
+/// A plan in which these things go wrong.
+pub(super) fn plan_with(faults: &[What]) -> Plan {
+    let fault = |what: &What| Fault { when: When::AtMs(1_000), what: what.clone(), for_ms: 0 };
+    Plan { faults: faults.iter().map(fault).collect(), ..plan() }
 }
