@@ -17,6 +17,7 @@
 //! | [`fenced`](property::FENCED) | behind a durable record of an epoch nothing of an older epoch, or of an older process under it, becomes durable | P2, I2, decision 0002 |
 //! | [`epoch-unique`](property::EPOCH_UNIQUE) | an epoch is granted to one process, once, after its claim is durable | I1 |
 //! | [`claim-needs-lease`](property::CLAIM_NEEDS_LEASE) | who claims an epoch holds the Lease, or lost it a moment ago | I9, decision 0009 |
+//! | [`lease-respected`](property::LEASE_RESPECTED) | nobody takes the Lease from a holder that renews it and runs | kubernetes#120824 |
 //! | [`lease-cas`](property::LEASE_CAS) | a Lease write names the version that it read | I10 |
 //! | [`acknowledged-durable`](property::ACKNOWLEDGED_DURABLE) | what was acknowledged is in the log at that moment, and stays in it | P3, I3 |
 //! | [`refused-dead`](property::REFUSED_DEAD) | what was refused is not in the log and never will be | P3, I4, FLINK-28265 |
@@ -84,6 +85,7 @@ pub mod property {
     pub const FENCED: &str = "fenced";
     pub const EPOCH_UNIQUE: &str = "epoch-unique";
     pub const CLAIM_NEEDS_LEASE: &str = "claim-needs-lease";
+    pub const LEASE_RESPECTED: &str = "lease-respected";
     pub const LEASE_CAS: &str = "lease-cas";
     pub const ACKNOWLEDGED_DURABLE: &str = "acknowledged-durable";
     pub const REFUSED_DEAD: &str = "refused-dead";
@@ -100,12 +102,13 @@ pub mod property {
     pub const RUNS_AGAIN: &str = "runs-again";
 
     /// All of them, in the order of the table.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 20] = [
         CREATE_ONLY,
         LOG_UNBROKEN,
         FENCED,
         EPOCH_UNIQUE,
         CLAIM_NEEDS_LEASE,
+        LEASE_RESPECTED,
         LEASE_CAS,
         ACKNOWLEDGED_DURABLE,
         REFUSED_DEAD,

@@ -1,34 +1,66 @@
-//! The Lease: every write names what it read, and who claims an epoch holds it or lost it a moment ago.
+//! The Lease: every write names what it read, nobody takes it from a holder that renews it, and who claims an epoch holds it
+//! or lost it a moment ago.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::patience::Patience;
-use super::property::{CLAIM_NEEDS_LEASE, LEASE_CAS};
+use super::property::{CLAIM_NEEDS_LEASE, LEASE_CAS, LEASE_RESPECTED};
 use super::record::Kind;
 use super::{Oracle, Seen, Verdict, must};
 use crate::plan::Plan;
 use crate::trace::Event;
 
+/// For how long the end of a process may be what a taker has seen.
+const EVIDENCE_MS: u64 = 60_000;
+
 /// The run's one Lease.
 #[derive(Debug)]
 pub(super) struct Lease {
     late_claim_ms: u64,
+    expires_ms: u64,
     elected: bool,
     version: Option<u64>,
     holder: Option<String>,
+    written_at_ms: u64,
+    /// Pods whose object is gone, by UID.
+    gone: BTreeSet<String>,
+    /// When a process last ended, whoever's it was.
+    ended_at_ms: Option<u64>,
     /// When each former holder was last replaced.
     lost_at_ms: BTreeMap<String, u64>,
 }
 
 impl Lease {
     pub(super) fn of(plan: &Plan) -> Self {
+        let patience = Patience::of(plan);
         Self {
-            late_claim_ms: Patience::of(plan).late_claim_ms,
+            late_claim_ms: patience.late_claim_ms,
+            expires_ms: patience.lease_expires_ms,
             elected: plan.world.settings.get("election").is_none_or(|election| election != "none"),
             version: None,
             holder: None,
+            written_at_ms: 0,
+            gone: BTreeSet::new(),
+            ended_at_ms: None,
             lost_at_ms: BTreeMap::new(),
         }
+    }
+
+    /// Expiry is observed, never read from clocks: a holder that wrote a moment ago keeps the Lease, unless its pod is gone or
+    /// what ran in it has ended. Which process belongs to which pod is not known here, so any that ended of late is an excuse.
+    fn check_taken(&self, at_ms: u64, taker: &str) -> Verdict {
+        let Some(holder) = self.holder.as_deref().filter(|holder| *holder != taker && !taker.is_empty())
+        else {
+            return Ok(());
+        };
+        let silent_ms = at_ms - self.written_at_ms;
+        let evidence = self.gone.contains(holder)
+            || self.ended_at_ms.is_some_and(|ended_at_ms| at_ms <= ended_at_ms + EVIDENCE_MS);
+        must(silent_ms >= self.expires_ms || evidence, LEASE_RESPECTED, || {
+            format!(
+                "{taker} took the Lease from {holder}, which wrote it {silent_ms} ms before and still runs"
+            )
+        })
     }
 
     fn replace(&mut self, at_ms: u64, holder: Option<String>) {
@@ -68,13 +100,23 @@ impl Oracle for Lease {
                 must(!*created || self.version.is_none(), LEASE_CAS, || {
                     format!("{holder:?} created the Lease, which exists")
                 })?;
+                self.check_taken(at_ms, holder)?;
                 self.version = Some(*version);
+                self.written_at_ms = at_ms;
                 self.replace(at_ms, Some(holder.clone()).filter(|holder| !holder.is_empty()));
                 Ok(())
             }
             Event::LeaseDeleted { .. } => {
                 self.version = None;
                 self.replace(at_ms, None);
+                Ok(())
+            }
+            Event::PodDeleted { uid, .. } => {
+                self.gone.insert(uid.clone());
+                Ok(())
+            }
+            Event::ProcessEnded { .. } | Event::ProcessKilled { .. } => {
+                self.ended_at_ms = Some(at_ms);
                 Ok(())
             }
             _ if seen.appended => {
@@ -89,7 +131,7 @@ impl Oracle for Lease {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Draft, History, plan, properties};
+    use super::super::testing::{Draft, History, plan};
     use super::*;
 
     fn written(version: u64, named: Option<u64>, holder: &str) -> Event {
@@ -97,9 +139,14 @@ mod tests {
         Event::LeaseWritten { lease, version, named, holder, created: named.is_none() && version == 1 }
     }
 
+    /// What these events break, when each one happens once the Lease before it has expired.
     fn verdict(events: &[Event]) -> Option<&'static str> {
-        let events: Vec<_> = events.iter().map(|event| ("api-server", event.clone())).collect();
-        properties(&mut History::default(), &mut Lease::of(&plan()), &events)
+        let (mut history, mut oracle) = (History::default(), Lease::of(&plan()));
+        let verdicts = events.iter().map(|event| {
+            history.at_ms += Patience::of(&plan()).lease_expires_ms;
+            history.show(&mut oracle, "api-server", event.clone())
+        });
+        verdicts.collect::<Vec<_>>().into_iter().find_map(Result::err).map(|broken| broken.property)
     }
 
     #[test]
@@ -120,14 +167,15 @@ mod tests {
         assert_eq!(verdict(&[written(1, None, "a"), deleted, created]), None);
     }
 
-    /// What a claim of `a` breaks at this time, after these writes at time 0.
+    /// What a claim of `a` breaks so long after these writes.
     fn claim(events: &[Event], at_ms: u64) -> Option<&'static str> {
         let mut history = History::default();
         let mut oracle = Lease::of(&plan());
-        for event in events {
+        for (index, event) in (0..).zip(events) {
+            history.at_ms = index * Patience::of(&plan()).lease_expires_ms;
             history.show(&mut oracle, "api-server", event.clone()).unwrap();
         }
-        history.at_ms = at_ms;
+        history.at_ms += at_ms;
         history.record(&mut oracle, &Draft::claim(1, "a")).err().map(|broken| broken.property)
     }
 
@@ -140,5 +188,27 @@ mod tests {
         assert_eq!(claim(&lost, late_ms + 1), Some(CLAIM_NEEDS_LEASE));
         assert_eq!(claim(&[written(1, None, "b")], 0), Some(CLAIM_NEEDS_LEASE));
         assert_eq!(claim(&[], 0), Some(CLAIM_NEEDS_LEASE));
+    }
+
+    /// What a write of `b` breaks so long after one of `a`, when this happened in between.
+    fn taken(after_ms: u64, between: Event) -> Option<&'static str> {
+        let (mut history, mut oracle) = (History::default(), Lease::of(&plan()));
+        history.show(&mut oracle, "api-server", written(1, None, "a")).unwrap();
+        history.at_ms = after_ms;
+        history.show(&mut oracle, "world", between).unwrap();
+        let verdict = history.show(&mut oracle, "api-server", written(2, Some(1), "b"));
+        verdict.err().map(|broken| broken.property)
+    }
+
+    #[test]
+    fn nobody_takes_the_lease_from_a_holder_that_has_just_renewed_it() {
+        let expires_ms = Patience::of(&plan()).lease_expires_ms;
+        let nothing = Event::ProcessPaused;
+        assert_eq!(taken(expires_ms, nothing.clone()), None);
+        assert_eq!(taken(expires_ms - 1, nothing), Some(LEASE_RESPECTED));
+        let deleted = |uid: &str| Event::PodDeleted { pod: "p".to_owned(), uid: uid.to_owned() };
+        assert_eq!(taken(1, deleted("a")), None);
+        assert_eq!(taken(1, deleted("c")), Some(LEASE_RESPECTED));
+        assert_eq!(taken(1, Event::ProcessKilled { kind: "sidecar" }), None);
     }
 }

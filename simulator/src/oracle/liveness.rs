@@ -9,10 +9,14 @@ use super::{Oracle, Seen, Verdict, must};
 use crate::plan::Plan;
 use crate::trace::{Event, JobStatus};
 
+/// How long what was broken may go on to show.
+const AFTERMATH_MS: u64 = 30_000;
+
 /// What is demanded after [`Event::Healed`].
 #[derive(Debug)]
 pub(super) struct Liveness {
     leads_again_ms: u64,
+    restart_max_ms: u64,
     /// A job that fails at a record of its input, however often, is not expected to get past it.
     is_poisoned: bool,
     healed_at_ms: Option<u64>,
@@ -22,6 +26,8 @@ pub(super) struct Liveness {
     led_at_ms: Option<u64>,
     /// The JobManagers in which all tasks run.
     running: BTreeSet<String>,
+    /// When the tasks failed of which no restart was seen yet.
+    failed_at_ms: Option<u64>,
     completed_before: Option<u64>,
     completed_after: Option<u64>,
     /// The job's end, in the eyes of the JobManager that saw it last.
@@ -30,13 +36,16 @@ pub(super) struct Liveness {
 
 impl Liveness {
     pub(super) fn of(plan: &Plan) -> Self {
+        let patience = Patience::of(plan);
         Self {
-            leads_again_ms: Patience::of(plan).leads_again_ms,
+            leads_again_ms: patience.leads_again_ms,
+            restart_max_ms: patience.restart_max_ms,
             is_poisoned: plan.job.poison_offset.is_some(),
             healed_at_ms: None,
             leaders: BTreeMap::new(),
             led_at_ms: None,
             running: BTreeSet::new(),
+            failed_at_ms: None,
             completed_before: None,
             completed_after: None,
             ended: None,
@@ -48,7 +57,7 @@ impl Liveness {
         self.leaders.values().any(|epoch| *epoch == log.epoch())
     }
 
-    fn take_in(&mut self, actor: &str, event: &Event) {
+    fn take_in(&mut self, at_ms: u64, actor: &str, event: &Event) {
         match event {
             Event::Granted { epoch, .. } => {
                 self.leaders.insert(actor.to_owned(), *epoch);
@@ -65,8 +74,13 @@ impl Liveness {
                 self.running.insert(actor.to_owned());
                 self.ended = None;
             }
-            Event::JobRestarting { .. } | Event::JobRestored { .. } => {
+            Event::JobRestarting { .. } => {
                 self.running.remove(actor);
+                self.failed_at_ms = Some(at_ms);
+            }
+            Event::JobRestored { .. } => {
+                self.running.remove(actor);
+                self.failed_at_ms = None;
                 self.ended = None;
             }
             Event::JobEnded { status, .. } => {
@@ -84,6 +98,14 @@ impl Liveness {
         }
     }
 
+    /// The job failed before everything was mended, or of what was broken then, and Flink waits before it restarts it.
+    fn waits(&self, healed_at_ms: u64, now_ms: u64) -> bool {
+        self.failed_at_ms.is_some_and(|failed_at_ms| {
+            failed_at_ms <= healed_at_ms + AFTERMATH_MS
+                && now_ms <= failed_at_ms + self.restart_max_ms + AFTERMATH_MS
+        })
+    }
+
     fn is_over(&self, log: &Log) -> bool {
         let result = log.state().is_some_and(|state| !state.results.jobs.is_empty());
         result || self.ended.is_some()
@@ -98,7 +120,7 @@ impl Oracle for Liveness {
             self.led_at_ms = Some(at_ms);
         }
         let was_led = self.is_led(seen.log);
-        self.take_in(&seen.entry.actor, &seen.entry.event);
+        self.take_in(at_ms, &seen.entry.actor, &seen.entry.event);
         let (Some(_), Some(led_at_ms)) = (self.healed_at_ms, self.led_at_ms) else { return Ok(()) };
         if was_led || self.is_led(seen.log) || self.is_over(seen.log) {
             self.led_at_ms = Some(at_ms);
@@ -117,7 +139,7 @@ impl Oracle for Liveness {
         must(self.is_led(log), LEADS_AGAIN, || {
             format!("at the end, {} ms after everything was mended, nobody leads", now_ms - healed_at_ms)
         })?;
-        if self.is_poisoned {
+        if self.is_poisoned || self.waits(healed_at_ms, now_ms) {
             return Ok(());
         }
         must(!self.running.is_empty(), RUNS_AGAIN, || {
@@ -192,6 +214,21 @@ mod tests {
         run.at(1, Event::Granted { epoch: 1, resumed: false }).unwrap();
         let verdict = run.oracle.finish(&run.history.log, 2);
         assert_eq!(verdict.unwrap_err().property, RUNS_AGAIN);
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_restart_is_not_late() {
+        let verdict = |failed_at_ms, now_ms| {
+            let mut run = Run::mended();
+            run.at(1, Event::Granted { epoch: 1, resumed: false }).unwrap();
+            let restarting = Event::JobRestarting { job: JOB.to_owned(), cause: "a task failed".to_owned() };
+            run.at(failed_at_ms, restarting).unwrap();
+            run.oracle.finish(&run.history.log, now_ms).err().map(|broken| broken.property)
+        };
+        let restart_max_ms = Patience::of(&plan()).restart_max_ms;
+        assert_eq!(verdict(5, 5 + restart_max_ms), None);
+        assert_eq!(verdict(5, 6 + restart_max_ms + AFTERMATH_MS), Some(RUNS_AGAIN));
+        assert_eq!(verdict(AFTERMATH_MS + 1, AFTERMATH_MS + 2), Some(RUNS_AGAIN));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::plan::{Fault, Plan, Process, What};
+use crate::plan::{Fault, Plan, Process, RestartStrategy, What};
 
 /// Times in force, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub(super) struct Patience {
     pub(super) leads_again_ms: u64,
     /// From the loss of a Lease until a claim that was made under it may still become durable.
     pub(super) late_claim_ms: u64,
+    /// From a write of the Lease until somebody else may take it: its duration on the fastest clock.
+    pub(super) lease_expires_ms: u64,
+    /// The longest pause between the failure of a task and the restart that follows it.
+    pub(super) restart_max_ms: u64,
 }
 
 /// The sidecar's defaults: those of its command line.
@@ -27,8 +31,8 @@ impl Patience {
         let commit_deadline_ms = set("commit-deadline", COMMIT_DEADLINE_MS);
         let store_timeout_ms = set("store-timeout", STORE_TIMEOUT_MS);
         // What is true of a healthy world: the last Lease expires, somebody tries, and one request hangs.
-        let elects_ms =
-            set("lease-duration", LEASE_MS) + set("retry-period", RETRY_MS) * 22 / 10 + renew_deadline_ms / 2;
+        let lease_ms = set("lease-duration", LEASE_MS);
+        let elects_ms = lease_ms + set("retry-period", RETRY_MS) * 22 / 10 + renew_deadline_ms / 2;
         // And what the faults left behind: a request to the store that hangs, containers that must start first, and the
         // longest wait of a kubelet and of the sidecar before they try again.
         let starts_ms = 2 * plan.world.start_ms.1 + BACK_OFF_MAX_MS;
@@ -36,7 +40,18 @@ impl Patience {
         let faults_ms: u64 = plan.faults.iter().map(lasts_ms).sum();
         let late_claim_ms = renew_deadline_ms + commit_deadline_ms + 2 * store_timeout_ms + faults_ms;
         let drift = 1_000 + plan.world.clock_drift_max_permille;
-        Self { leads_again_ms: leads_again_ms * drift / 1_000, late_claim_ms: late_claim_ms * drift / 1_000 }
+        Self {
+            leads_again_ms: leads_again_ms * drift / 1_000,
+            late_claim_ms: late_claim_ms * drift / 1_000,
+            // By no more than the clock of each of two pods is off.
+            lease_expires_ms: lease_ms * 1_000 / (drift + plan.world.clock_drift_max_permille),
+            restart_max_ms: match plan.job.restart {
+                RestartStrategy::None => 0,
+                RestartStrategy::FixedDelay { delay_ms, .. }
+                | RestartStrategy::FailureRate { delay_ms, .. } => delay_ms,
+                RestartStrategy::ExponentialDelay { max_ms, .. } => max_ms,
+            },
+        }
     }
 }
 
