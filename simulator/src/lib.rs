@@ -33,5 +33,6 @@ pub mod flink;
 pub mod oracle;
 pub mod plan;
 pub mod points;
+pub mod scenario;
 pub mod seed;
 pub mod trace;
