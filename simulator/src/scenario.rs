@@ -35,6 +35,7 @@ use serde_saphyr::Spanned;
 
 pub use self::broken::Broken;
 pub use self::builtin::{find, shipped};
+pub use self::draw::time_ms as time;
 use self::draw::{Count, OneOf, Share, Span};
 use self::fault::{At, FaultSpec};
 use self::swarm::SwarmSpec;

@@ -177,7 +177,8 @@ fn range<T: PartialOrd + Copy>(
     Ok((low, high))
 }
 
-fn time_ms(text: &str) -> Result<u64, String> {
+/// Reads a time as scenarios write it: `500ms`, `10s`, `5m`, `1h`. The result is in milliseconds.
+pub fn time_ms(text: &str) -> Result<u64, String> {
     let refuse =
         || format!("`{text}` is not a time: write a whole number and ms, s, m or h, as in `500ms` or `10s`");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -1,0 +1,14 @@
+//! What people and programs read about a campaign: text, JSON, JUnit's XML, and one HTML file.
+
+mod json;
+mod junit;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod testing_xml;
+mod text;
+pub mod words;
+
+pub use self::json::json;
+pub use self::junit::junit;
+pub use self::text::{replayed, text};
