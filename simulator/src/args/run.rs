@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::ValueEnum;
 
 use super::print;
@@ -62,6 +63,11 @@ impl RunArgs {
         let mut line = ProgressLine::new(began);
         let summary = campaign.run(runner, &stop, &mut |progress| line.show(progress));
         line.clear();
+        if let Some(path) = &self.report {
+            let page = report::html(&summary, summary.detail(runner).as_ref());
+            std::fs::write(path, page)
+                .with_context(|| format!("cannot write the report {} (--report)", path.display()))?;
+        }
         match self.format {
             Format::Text => print(&report::text(&summary))?,
             Format::Json => print(&format!("{:#}\n", report::json(&summary)))?,
