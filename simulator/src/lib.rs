@@ -37,6 +37,7 @@ pub mod oracle;
 pub mod plan;
 pub mod points;
 pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod seed;
 pub mod shrink;
