@@ -34,7 +34,7 @@ pub(super) enum FromWorker {
 #[derive(Debug)]
 pub(super) enum JobEnd {
     /// For good.
-    Terminal(JobStatus, Checkpoints),
+    Terminal(JobStatus, Box<Checkpoints>),
     /// The leadership is over: the job is suspended, and somebody else's.
     Suspended,
 }
@@ -83,7 +83,7 @@ pub(super) async fn run(
         driver.perform(due).await?;
         if let Some(status) = driver.ended {
             driver.dismiss_all().await;
-            return Ok(JobEnd::Terminal(status, driver.checkpoints));
+            return Ok(JobEnd::Terminal(status, Box::new(driver.checkpoints)));
         }
         let wake = driver.master.wake_ms().map(|wake_ms| sleep_until(process.instant(wake_ms)));
         let actions = tokio::select! {

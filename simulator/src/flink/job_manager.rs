@@ -76,11 +76,11 @@ async fn lead(
         Started::Running(checkpoints) => {
             let (events, mut workers) = mpsc::unbounded_channel();
             reception.replace(Some((leading.session.clone(), events)));
-            let end = job::run(process, leading, leadership, checkpoints, &mut workers).await;
+            let end = job::run(process, leading, leadership, *checkpoints, &mut workers).await;
             reception.replace(None);
             match end? {
                 JobEnd::Suspended => return Ok(Led::Lost),
-                JobEnd::Terminal(status, checkpoints) => (status, Some(checkpoints)),
+                JobEnd::Terminal(status, checkpoints) => (status, Some(*checkpoints)),
             }
         }
     };
