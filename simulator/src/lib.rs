@@ -29,9 +29,17 @@
 //! here looks at a real clock, draws from the system, spawns a thread inside a run, or iterates in an order that is not
 //! its own; and every component draws from its own [`seed::Stream`], so that taking a fault out changes nothing else.
 
+pub mod args;
+pub mod batch;
+pub mod campaign;
 pub mod flink;
 pub mod oracle;
 pub mod plan;
 pub mod points;
+pub mod report;
+pub mod scenario;
 pub mod seed;
+pub mod shrink;
+pub mod token;
 pub mod trace;
+pub mod world;

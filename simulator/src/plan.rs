@@ -255,6 +255,24 @@ pub enum What {
     Upgrade,
 }
 
+// === impl Point ===
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::BeforeCreate,
+        Self::BeforeCreateAnswer,
+        Self::BeforeDelete,
+        Self::BeforeLeaseAnswer,
+        Self::Granted,
+        Self::BeforeAdd,
+        Self::BeforeNotify,
+        Self::CheckpointCompleted,
+        Self::BeforeResult,
+        Self::JobRestarting,
+    ];
+}
+
 // === impl World ===
 
 impl Default for World {

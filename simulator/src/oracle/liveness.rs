@@ -1,0 +1,257 @@
+//! Once everything is mended: somebody leads in time, the job runs, and its checkpoints go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::log::Log;
+use super::patience::Patience;
+use super::property::{LEADS_AGAIN, RUNS_AGAIN};
+use super::{Oracle, Seen, Verdict, must};
+use crate::plan::Plan;
+use crate::trace::{Event, JobStatus};
+
+/// How long what was broken may go on to show.
+const AFTERMATH_MS: u64 = 30_000;
+
+/// What is demanded after [`Event::Healed`].
+#[derive(Debug)]
+pub(super) struct Liveness {
+    leads_again_ms: u64,
+    restart_max_ms: u64,
+    /// A job that fails at a record of its input, however often, is not expected to get past it.
+    is_poisoned: bool,
+    healed_at_ms: Option<u64>,
+    /// Which epoch each JobManager process believes to lead under.
+    leaders: BTreeMap<String, u64>,
+    /// When a leader was last there: until now, if one is.
+    led_at_ms: Option<u64>,
+    /// The JobManagers in which all tasks run.
+    running: BTreeSet<String>,
+    /// When the tasks failed of which no restart was seen yet.
+    failed_at_ms: Option<u64>,
+    completed_before: Option<u64>,
+    completed_after: Option<u64>,
+    /// The job's end, in the eyes of the JobManager that saw it last.
+    ended: Option<JobStatus>,
+}
+
+impl Liveness {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let patience = Patience::of(plan);
+        Self {
+            leads_again_ms: patience.leads_again_ms,
+            restart_max_ms: patience.restart_max_ms,
+            is_poisoned: plan.job.poison_offset.is_some(),
+            healed_at_ms: None,
+            leaders: BTreeMap::new(),
+            led_at_ms: None,
+            running: BTreeSet::new(),
+            failed_at_ms: None,
+            completed_before: None,
+            completed_after: None,
+            ended: None,
+        }
+    }
+
+    /// Whether a process believes that it leads under the newest epoch.
+    fn is_led(&self, log: &Log) -> bool {
+        self.leaders.values().any(|epoch| *epoch == log.epoch())
+    }
+
+    fn take_in(&mut self, at_ms: u64, actor: &str, event: &Event) {
+        match event {
+            Event::Granted { epoch, .. } => {
+                self.leaders.insert(actor.to_owned(), *epoch);
+            }
+            Event::Revoked { .. } => {
+                self.leaders.remove(actor);
+                self.running.remove(actor);
+            }
+            Event::ProcessStarted { .. } | Event::ProcessEnded { .. } | Event::ProcessKilled { .. } => {
+                self.leaders.remove(actor);
+                self.running.remove(actor);
+            }
+            Event::JobRunning { .. } => {
+                self.running.insert(actor.to_owned());
+                self.ended = None;
+            }
+            Event::JobRestarting { .. } => {
+                self.running.remove(actor);
+                self.failed_at_ms = Some(at_ms);
+            }
+            Event::JobRestored { .. } => {
+                self.running.remove(actor);
+                self.failed_at_ms = None;
+                self.ended = None;
+            }
+            Event::JobEnded { status, .. } => {
+                self.running.remove(actor);
+                self.ended = Some(*status);
+            }
+            Event::CheckpointCompleted { id, .. } => {
+                let completed = match self.healed_at_ms {
+                    None => &mut self.completed_before,
+                    Some(_) => &mut self.completed_after,
+                };
+                *completed = (*completed).max(Some(*id));
+            }
+            _ => {}
+        }
+    }
+
+    /// The job failed before everything was mended, or of what was broken then, and Flink waits before it restarts it.
+    fn waits(&self, healed_at_ms: u64, now_ms: u64) -> bool {
+        self.failed_at_ms.is_some_and(|failed_at_ms| {
+            failed_at_ms <= healed_at_ms + AFTERMATH_MS
+                && now_ms <= failed_at_ms + self.restart_max_ms + AFTERMATH_MS
+        })
+    }
+
+    fn is_over(&self, log: &Log) -> bool {
+        let result = log.state().is_some_and(|state| !state.results.jobs.is_empty());
+        result || self.ended.is_some()
+    }
+}
+
+impl Oracle for Liveness {
+    fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
+        let at_ms = seen.entry.at_ms;
+        if seen.entry.event == Event::Healed {
+            self.healed_at_ms = Some(at_ms);
+            self.led_at_ms = Some(at_ms);
+        }
+        let was_led = self.is_led(seen.log);
+        self.take_in(at_ms, &seen.entry.actor, &seen.entry.event);
+        let (Some(_), Some(led_at_ms)) = (self.healed_at_ms, self.led_at_ms) else { return Ok(()) };
+        if was_led || self.is_led(seen.log) || self.is_over(seen.log) {
+            self.led_at_ms = Some(at_ms);
+        }
+        let bound_ms = led_at_ms + self.leads_again_ms;
+        must(was_led || at_ms <= bound_ms || self.is_over(seen.log), LEADS_AGAIN, || {
+            format!("nobody has led since {led_at_ms} ms, although nothing is broken any more")
+        })
+    }
+
+    fn finish(&mut self, log: &Log, now_ms: u64) -> Verdict {
+        let Some(healed_at_ms) = self.healed_at_ms else { return Ok(()) };
+        if self.is_over(log) {
+            return Ok(());
+        }
+        must(self.is_led(log), LEADS_AGAIN, || {
+            format!("at the end, {} ms after everything was mended, nobody leads", now_ms - healed_at_ms)
+        })?;
+        if self.is_poisoned || self.waits(healed_at_ms, now_ms) {
+            return Ok(());
+        }
+        must(!self.running.is_empty(), RUNS_AGAIN, || {
+            format!(
+                "at the end, {} ms after everything was mended, the job does not run",
+                now_ms - healed_at_ms
+            )
+        })?;
+        must(self.completed_after > self.completed_before, RUNS_AGAIN, || {
+            let before = self.completed_before.map_or("none".to_owned(), |id| id.to_string());
+            format!("no checkpoint newer than {before} completed since everything was mended")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Draft, History, JOB, plan};
+    use super::*;
+
+    struct Run {
+        history: History,
+        oracle: Liveness,
+    }
+
+    impl Run {
+        /// A run that was mended at 0 ms, with one claim in the log.
+        fn mended() -> Self {
+            let mut history = History::default();
+            history.append(&Draft::claim(1, "a")).unwrap();
+            let mut run = Self { history, oracle: Liveness::of(&plan()) };
+            run.at(0, Event::CheckpointCompleted { job: JOB.to_owned(), id: 3, epoch: 1 }).unwrap();
+            run.at(0, Event::Healed).unwrap();
+            run
+        }
+
+        fn at(&mut self, at_ms: u64, event: Event) -> Verdict {
+            self.history.at_ms = at_ms;
+            self.history.show(&mut self.oracle, "jm-0", event)
+        }
+
+        fn converges(mut self, epoch: u64, completed: u64) -> Option<&'static str> {
+            let granted = Event::Granted { epoch, resumed: false };
+            let completed = Event::CheckpointCompleted { job: JOB.to_owned(), id: completed, epoch };
+            let events = [granted, Event::JobRunning { job: JOB.to_owned() }, completed];
+            let verdict = events.into_iter().try_for_each(|event| self.at(1, event));
+            let verdict = verdict.and_then(|()| self.oracle.finish(&self.history.log, 2));
+            verdict.err().map(|broken| broken.property)
+        }
+    }
+
+    #[test]
+    fn a_run_that_leads_runs_and_completes_has_converged() {
+        assert_eq!(Run::mended().converges(1, 4), None);
+    }
+
+    #[test]
+    fn a_deposed_leader_is_none() {
+        let mut run = Run::mended();
+        run.history.append(&Draft::claim(2, "b")).unwrap();
+        assert_eq!(run.converges(1, 4), Some(LEADS_AGAIN));
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_newer_proves_nothing() {
+        assert_eq!(Run::mended().converges(1, 3), Some(RUNS_AGAIN));
+    }
+
+    #[test]
+    fn a_job_that_does_not_run_has_not_converged() {
+        let mut run = Run::mended();
+        run.at(1, Event::Granted { epoch: 1, resumed: false }).unwrap();
+        let verdict = run.oracle.finish(&run.history.log, 2);
+        assert_eq!(verdict.unwrap_err().property, RUNS_AGAIN);
+    }
+
+    #[test]
+    fn a_job_that_waits_for_its_restart_is_not_late() {
+        let verdict = |failed_at_ms, now_ms| {
+            let mut run = Run::mended();
+            run.at(1, Event::Granted { epoch: 1, resumed: false }).unwrap();
+            let restarting = Event::JobRestarting { job: JOB.to_owned(), cause: "a task failed".to_owned() };
+            run.at(failed_at_ms, restarting).unwrap();
+            run.oracle.finish(&run.history.log, now_ms).err().map(|broken| broken.property)
+        };
+        let restart_max_ms = Patience::of(&plan()).restart_max_ms;
+        assert_eq!(verdict(5, 5 + restart_max_ms), None);
+        assert_eq!(verdict(5, 6 + restart_max_ms + AFTERMATH_MS), Some(RUNS_AGAIN));
+        assert_eq!(verdict(AFTERMATH_MS + 1, AFTERMATH_MS + 2), Some(RUNS_AGAIN));
+    }
+
+    #[test]
+    fn an_ended_job_needs_no_leader() {
+        let mut run = Run::mended();
+        run.at(1, Event::JobEnded { job: JOB.to_owned(), status: JobStatus::Failed }).unwrap();
+        assert_eq!(run.oracle.finish(&run.history.log, 2), Ok(()));
+    }
+
+    #[test]
+    fn somebody_leads_within_the_time_that_it_takes() {
+        let bound_ms = Patience::of(&plan()).leads_again_ms;
+        let anything = Event::ProcessPaused;
+        assert_eq!(Run::mended().at(bound_ms, anything.clone()), Ok(()));
+        assert_eq!(Run::mended().at(bound_ms + 1, anything.clone()).unwrap_err().property, LEADS_AGAIN);
+        let mut led = Run::mended();
+        led.at(1, Event::Granted { epoch: 1, resumed: false }).unwrap();
+        assert_eq!(led.at(9 * bound_ms, anything), Ok(()));
+    }
+
+    #[test]
+    fn nothing_is_demanded_before_everything_is_mended() {
+        let mut oracle = Liveness::of(&plan());
+        assert_eq!(oracle.finish(&Log::default(), 9), Ok(()));
+    }
+}

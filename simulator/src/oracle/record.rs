@@ -1,0 +1,152 @@
+//! A record of the log, read without the product's types: a change of the product's form that keeps its own reader and
+//! writer in agreement must not go unnoticed here. Fields that no property speaks of are left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+/// A record.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Record {
+    pub(super) header: Header,
+    pub(super) state: State,
+}
+
+/// Where a record stands, and whose it is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Header {
+    pub(super) sequence: u64,
+    /// The nonce of the record before it.
+    pub(super) follows: Option<String>,
+    pub(super) epoch: u64,
+    /// The process that wrote it.
+    pub(super) incarnation: String,
+    pub(super) nonce: String,
+    pub(super) kind: Kind,
+}
+
+/// Why a record was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Claim,
+    Adopt,
+    Commit,
+}
+
+/// What a deployment knows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct State {
+    pub(super) generation: Option<String>,
+    pub(super) grant: Option<Grant>,
+    pub(super) jobs: BTreeMap<String, Job>,
+    pub(super) results: Results,
+    archived_results: Vec<Archived>,
+    /// Records below this sequence may be gone.
+    pub(super) collected_before: u64,
+}
+
+/// The newest grant.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Grant {
+    pub(super) holder: String,
+    pub(super) epoch: u64,
+}
+
+/// What is known of a job.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Job {
+    /// What Flink's store holds.
+    pub(super) checkpoints: BTreeMap<u64, Snapshot>,
+    /// What it held.
+    pub(super) history: Vec<Snapshot>,
+    pub(super) next_checkpoint_id: u64,
+    graph: Option<Graph>,
+}
+
+/// An acknowledged checkpoint.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Snapshot {
+    pub(super) id: u64,
+    pub(super) state: Fate,
+    /// The epoch under which it was added.
+    pub(super) epoch: u64,
+}
+
+/// What became, or is going to become, of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Fate {
+    Active,
+    Subsumed,
+    Retained,
+    Discarded,
+}
+
+/// Terminal results by id.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Results {
+    pub(super) jobs: BTreeMap<String, TerminalResult>,
+    applications: BTreeMap<String, TerminalResult>,
+}
+
+/// A terminal result.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct TerminalResult {
+    pub(super) status: String,
+    payload: Blob,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Archived {
+    result: TerminalResult,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Graph {
+    blob: Blob,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Blob {
+    hash: String,
+    copy: String,
+}
+
+// === impl Record ===
+
+impl Record {
+    /// Reads the bytes that a key of the log holds.
+    pub(super) fn read(body: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(body).map_err(|error| error.to_string())
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The file names of all blobs that it names.
+    pub(super) fn blobs(&self) -> BTreeSet<String> {
+        let graphs = self.jobs.values().filter_map(|job| job.graph.as_ref()).map(|graph| &graph.blob);
+        let results = self.results.jobs.values().chain(self.results.applications.values());
+        let archived = self.archived_results.iter().map(|archived| &archived.result);
+        graphs
+            .chain(results.chain(archived).map(|result| &result.payload))
+            .map(|blob| format!("{}.{}", blob.hash, blob.copy))
+            .collect()
+    }
+
+    /// The newest checkpoint that a JobManager would be given for this job.
+    pub(super) fn newest_live(&self, job: &str) -> Option<u64> {
+        self.jobs.get(job).and_then(|job| job.checkpoints.keys().next_back().copied())
+    }
+}
+
+// === impl Job ===
+
+impl Job {
+    /// Every checkpoint that it knows of, live or not.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.checkpoints.values().chain(&self.history)
+    }
+}

@@ -1,0 +1,16 @@
+//! What people and programs read about a campaign: text, JSON, JUnit's XML, and one HTML file.
+
+mod html;
+mod json;
+mod junit;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod testing_xml;
+mod text;
+pub mod words;
+
+pub use self::html::html;
+pub use self::json::json;
+pub use self::junit::junit;
+pub use self::text::{replayed, text};
