@@ -268,6 +268,15 @@ fn excerpt(trace: &Trace, entry: usize) -> Vec<String> {
     entries[from..to].iter().enumerate().map(line).collect()
 }
 
+// === impl Failure ===
+
+impl Failure {
+    /// Whether it was not shrunk, because another one of its scenario that broke the same promise was.
+    pub fn is_like_another(&self) -> bool {
+        self.shrinking == Shrinking::LikeAnother
+    }
+}
+
 // === impl OfRun ===
 
 impl OfRun {
