@@ -1,9 +1,51 @@
 //! The model of Flink: what its JobManager and TaskManagers do towards Holdfast, the checkpoint files and the sink.
+//!
+//! The JobManager behaves towards the sidecar as the adapter jar does, and towards its job as Flink does; both speak TCP
+//! inside the simulated network. Decisions are pure state machines, and around them is as little as possible:
+//!
+//! | pure | driver | is |
+//! | --- | --- | --- |
+//! | `election`, `answer` | `session`, `calls`, `publisher`, `http` | the adapter |
+//! | `master`, `coordinator`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
+//! | `worker`, `task`, `state` | `task_manager` | a TaskManager |
+//! |  | `cluster` | what outlives the processes |
+//!
+//! # What it leaves out
+//! Records are processed as ranges; there is one chain of source, keyed state and sink per partition, so that a barrier
+//! has nothing to be aligned with. `main()` and class loading are a pause. Checkpoint files and the system behind the
+//! sink are memory that every process reaches, without a network in between. Savepoints are not modelled.
 
+mod answer;
+mod backoff;
+mod calls;
+mod checkpoints;
+mod cluster;
+mod coordinator;
+mod election;
+mod end;
+mod http;
+mod job;
+mod job_manager;
+mod master;
+mod process;
+mod publisher;
+mod restart;
+mod scope;
+mod session;
+mod start;
+mod state;
+mod task;
+mod task_manager;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod worker;
+
+pub use self::cluster::{Adapter, Cluster};
 use crate::plan::Job;
 use crate::points::Points;
 use crate::seed::Stream;
-use crate::trace::Trace;
+use crate::trace::{Event, Trace};
 
 /// What one process of Flink is started with. The world's kubelet makes it anew at each start.
 #[derive(Debug, Clone)]
@@ -27,4 +69,15 @@ pub struct Env {
     pub points: Points,
     /// This process's own randomness.
     pub stream: Stream,
+}
+
+/// One JobManager process. It ends as Flink's do: 0 when the application is over, 163 when the job has FAILED, 2 after a
+/// fatal error, 75 when the adapter ended it because every answer to Flink would have been wrong.
+pub async fn job_manager(env: Env, cluster: Cluster) -> i32 {
+    scope::Scope::run(|scope| job_manager::run(process::Process::new(env, cluster, scope))).await
+}
+
+/// One TaskManager process. It runs until it is killed.
+pub async fn task_manager(env: Env, cluster: Cluster) -> i32 {
+    scope::Scope::run(|scope| task_manager::run(env, cluster, scope)).await
 }

@@ -42,3 +42,4 @@ pub mod seed;
 pub mod shrink;
 pub mod token;
 pub mod trace;
+pub mod world;

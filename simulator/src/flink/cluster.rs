@@ -1,0 +1,264 @@
+//! What outlives Flink's processes: checkpoint files, the system behind the sink, and what the world and the user do to
+//! the job.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::state::{Attempt, Snapshot, Transaction};
+use crate::trace::{Event, Trace};
+
+/// Everything that outlives Flink's processes. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    inner: Arc<Mutex<Inner>>,
+    changed: Arc<watch::Sender<u64>>,
+    adapter: Adapter,
+}
+
+/// The adapter's planted defects, all of them off by default: the adapter is a model here, so that a switch in it forks
+/// nothing of the product. Each is what some real system did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // they are switches, and independent
+pub struct Adapter {
+    /// An add without an answer is reported as failed: Flink deletes the checkpoint's files and rolls the tasks back to
+    /// the one before (FLINK-22494).
+    pub unknown_is_failed: bool,
+    /// A retry of an add has a key of its own, and "it stands there already" is taken for somebody else's checkpoint: its
+    /// files are deleted (FLINK-28265).
+    pub conflict_is_loss: bool,
+    /// Every retry of a write has a new idempotency key.
+    pub no_idempotency_key: bool,
+    /// A write that is refused because a newer epoch exists returns as if it had been done: Flink's own Kubernetes store
+    /// does so for graphs.
+    pub fenced_is_done: bool,
+    /// The files of a subsumed checkpoint are deleted before its pointer is.
+    pub files_before_pointer: bool,
+    /// A restore leaves out checkpoints whose files cannot be read (FLINK-22502).
+    pub skip_unreadable_newest: bool,
+    /// A restore whose list of checkpoints cannot be read at once starts empty.
+    pub unreadable_list_is_empty: bool,
+    /// A restore takes the oldest live checkpoint: the order of the names was not that of the numbers.
+    pub restores_oldest: bool,
+    /// A job is started although a result is recorded (`job-result-store.delete-on-commit`).
+    pub starts_ended_jobs: bool,
+    /// A revocation is ignored: the process goes on as before.
+    pub ignores_revoke: bool,
+    /// A broken session is a lost leadership, and a resumed one a new grant: a restart of the sidecar restarts the job.
+    pub broken_session_is_revoked: bool,
+    /// Sinks are told to commit before the checkpoint is recorded.
+    pub commits_before_recorded: bool,
+    /// Checkpoint ids are counted in memory, from the newest restored one on.
+    pub counts_in_memory: bool,
+    /// The end of a job is not announced before its pointers are removed.
+    pub end_is_not_said: bool,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    files: BTreeMap<(String, u64), Snapshot>,
+    transactions: BTreeMap<Transaction, Fate>,
+    switches: Switches,
+}
+
+/// What became of a transaction in the system behind the sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Prepared,
+    Committed,
+    Aborted,
+}
+
+#[derive(Debug, Default)]
+struct Switches {
+    fail_tasks: u32,
+    stall_checkpoints: bool,
+    fail_checkpoint_files: bool,
+    cancel: bool,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// An empty one, for a deployment whose JobManagers have this adapter.
+    pub fn new(adapter: Adapter) -> Self {
+        Self { inner: Arc::default(), changed: Arc::new(watch::Sender::new(0)), adapter }
+    }
+
+    /// The switches of the adapter.
+    pub fn adapter(&self) -> Adapter {
+        self.adapter
+    }
+
+    // --- for the world and the user ---
+
+    /// One running task fails: now, or as soon as there is one.
+    pub fn fail_task(&self) {
+        self.switch(|switches| switches.fail_tasks += 1);
+    }
+
+    /// While it is on, one task acknowledges no checkpoint.
+    pub fn stall_checkpoints(&self, on: bool) {
+        self.switch(|switches| switches.stall_checkpoints = on);
+    }
+
+    /// While it is on, no checkpoint file can be written.
+    pub fn fail_checkpoint_files(&self, on: bool) {
+        self.switch(|switches| switches.fail_checkpoint_files = on);
+    }
+
+    /// The user cancels the job, and tries again until a JobManager has recorded that.
+    pub fn cancel(&self) {
+        self.switch(|switches| switches.cancel = true);
+    }
+
+    // --- for whoever judges ---
+
+    /// Are the files of this checkpoint there?
+    pub fn has_files(&self, job: &str, id: u64) -> bool {
+        self.lock().files.contains_key(&(job.to_owned(), id))
+    }
+
+    // --- for the processes ---
+
+    /// Wakes up at every turn of a switch.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn take_task_failure(&self) -> bool {
+        let switches = &mut self.lock().switches;
+        let any = switches.fail_tasks > 0;
+        switches.fail_tasks = switches.fail_tasks.saturating_sub(1);
+        any
+    }
+
+    pub(super) fn checkpoints_stall(&self) -> bool {
+        self.lock().switches.stall_checkpoints
+    }
+
+    pub(super) fn checkpoint_files_fail(&self) -> bool {
+        self.lock().switches.fail_checkpoint_files
+    }
+
+    pub(super) fn cancel_wanted(&self) -> bool {
+        self.lock().switches.cancel
+    }
+
+    /// A JobManager has recorded that the job is over.
+    pub(super) fn cancel_done(&self) {
+        self.switch(|switches| switches.cancel = false);
+    }
+
+    /// Writes the files of a checkpoint. False: there are files under this id already, and nothing was changed.
+    pub(super) fn write_files(&self, job: &str, id: u64, snapshot: &Snapshot) -> bool {
+        let files = &mut self.lock().files;
+        let key = (job.to_owned(), id);
+        if files.contains_key(&key) {
+            return false;
+        }
+        files.insert(key, snapshot.clone());
+        true
+    }
+
+    pub(super) fn read_files(&self, job: &str, id: u64) -> Option<Snapshot> {
+        self.lock().files.get(&(job.to_owned(), id)).cloned()
+    }
+
+    /// True: they were there.
+    pub(super) fn delete_files(&self, job: &str, id: u64) -> bool {
+        self.lock().files.remove(&(job.to_owned(), id)).is_some()
+    }
+
+    /// A sink prepared it.
+    pub(super) fn prepare(&self, transaction: &Transaction) {
+        self.lock().transactions.entry(transaction.clone()).or_insert(Fate::Prepared);
+    }
+
+    /// The task that prepared it commits it. Nothing stops it: it renames a file that it holds. What was committed
+    /// already, it finds renamed.
+    pub(super) fn commit_held(&self, transaction: &Transaction) -> bool {
+        let before = self.lock().transactions.insert(transaction.clone(), Fate::Committed);
+        before != Some(Fate::Committed)
+    }
+
+    /// A task that restored it commits it, unless somebody did so before, or aborted it: then its records are lost.
+    pub(super) fn commit_restored(&self, transaction: &Transaction) -> bool {
+        let transactions = &mut self.lock().transactions;
+        let fate = transactions.entry(transaction.clone()).or_insert(Fate::Prepared);
+        let commits = *fate == Fate::Prepared;
+        if commits {
+            *fate = Fate::Committed;
+        }
+        commits
+    }
+
+    /// A task that starts aborts what earlier attempts prepared and it knows nothing of: that is newer than what it
+    /// restored. Later attempts' are not its to touch.
+    pub(super) fn abort_unknown(&self, partition: u32, by: Attempt) {
+        for (transaction, fate) in &mut self.lock().transactions {
+            let earlier = transaction.partition == partition && transaction.by < by;
+            if earlier && *fate == Fate::Prepared {
+                *fate = Fate::Aborted;
+            }
+        }
+    }
+
+    fn switch(&self, turn: impl FnOnce(&mut Switches)) {
+        turn(&mut self.lock().switches);
+        self.changed.send_modify(|turns| *turns += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records that a sink committed these for this checkpoint.
+pub(super) fn committed(trace: &Trace, actor: &str, job: &str, transaction: &Transaction, checkpoint: u64) {
+    let &Transaction { partition, from, to, .. } = transaction;
+    trace.record(actor, Event::SinkCommitted { job: job.to_owned(), partition, from, to, checkpoint });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(epoch: u64, checkpoint: u64) -> Transaction {
+        Transaction { by: Attempt { epoch, number: 1 }, partition: 0, checkpoint, from: 0, to: 9 }
+    }
+
+    #[test]
+    fn a_transaction_is_committed_once_whoever_does_it() {
+        let cluster = Cluster::new(Adapter::default());
+        let transaction = transaction(1, 5);
+        cluster.prepare(&transaction);
+        assert!(cluster.commit_restored(&transaction));
+        assert!(!cluster.commit_restored(&transaction));
+        assert!(!cluster.commit_held(&transaction));
+    }
+
+    #[test]
+    fn what_a_restore_aborted_is_lost_for_later_restores_but_not_for_a_task_that_holds_it() {
+        let cluster = Cluster::new(Adapter::default());
+        let (old, own) = (transaction(1, 5), transaction(3, 7));
+        cluster.prepare(&old);
+        cluster.prepare(&own);
+        cluster.abort_unknown(1, Attempt { epoch: 2, number: 1 });
+        cluster.abort_unknown(0, Attempt { epoch: 2, number: 1 });
+        assert!(!cluster.commit_restored(&old), "aborted");
+        assert!(cluster.commit_held(&old), "a zombie asks nobody");
+        assert!(cluster.commit_restored(&own), "a later attempt's is not touched");
+    }
+
+    #[test]
+    fn a_failure_that_was_asked_for_hits_one_task() {
+        let cluster = Cluster::new(Adapter::default());
+        let changes = cluster.changes();
+        cluster.fail_task();
+        assert!(changes.has_changed().expect("the cluster lives"));
+        assert!(cluster.take_task_failure());
+        assert!(!cluster.take_task_failure());
+    }
+}

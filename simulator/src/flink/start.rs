@@ -1,0 +1,154 @@
+//! What a JobManager does after it was granted: Flink's dispatcher and the recovery of its job, in application mode.
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{ALREADY_EXISTS, NO_GRAPH, UNKNOWN_JOB, UNKNOWN_RESULT};
+use super::calls::CallError;
+use super::checkpoints::{Checkpoints, NotRecovered};
+use super::http::Call;
+use super::process::{Exit, Leading, Process, exit};
+use crate::trace::{Event, JobStatus, reached};
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Started {
+    /// The job is there and restored.
+    Running(Checkpoints),
+    /// It ended before, under an earlier JobManager, and everything was cleaned up.
+    EndedBefore,
+    /// It ended before, but nobody finished cleaning up.
+    EndedDirty(JobStatus),
+    /// It was submitted and could not be started: Flink calls that FAILED.
+    FailedToStart,
+}
+
+#[derive(Debug, Deserialize)]
+struct Results {
+    results: Vec<ResultEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ResultEntry {
+    id: String,
+    status: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Graphs {
+    graphs: Vec<Graph>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Graph {
+    job: String,
+}
+
+/// The order of the calls is Flink's.
+pub(super) async fn start(process: &Process, leading: &Leading) -> Result<Started, Exit> {
+    process.work(10, 60).await;
+    publish(process, leading, "restserver");
+    let dirty = dirty_result(process, leading.epoch).await?;
+    let recovered = recover_graph(process, leading.epoch).await?;
+    publish(process, leading, "resourcemanager");
+    publish(process, leading, "dispatcher");
+    let starts_ended = process.cluster.adapter().starts_ended_jobs;
+    if !starts_ended {
+        if let Some(status) = dirty {
+            return Ok(Started::EndedDirty(status));
+        }
+        if has_result(process, leading.epoch).await? {
+            return Ok(Started::EndedBefore);
+        }
+    }
+    if !recovered {
+        submit(process, leading.epoch).await?;
+    }
+    match restore(process, leading.epoch).await {
+        Ok(checkpoints) => {
+            publish(process, leading, &process.job_component());
+            Ok(Started::Running(checkpoints))
+        }
+        Err(NotRecovered::Exit(exit)) => Err(exit),
+        // ExecutionType RECOVERY: jobManagerRunnerFailed, fatal. SUBMISSION: the job has FAILED.
+        Err(NotRecovered::Failed(why)) => {
+            tracing::debug!(actor = process.env.actor, why, recovered, "the job cannot be started");
+            if recovered { Err(Exit(exit::FATAL)) } else { Ok(Started::FailedToStart) }
+        }
+    }
+}
+
+fn publish(process: &Process, leading: &Leading, component: &str) {
+    process.publisher.publish(component, &leading.session, &process.env.listen);
+}
+
+async fn dirty_result(process: &Process, epoch: u64) -> Result<Option<JobStatus>, Exit> {
+    let call = Call::read("/v1/results/jobs?state=dirty", epoch);
+    let answer = process.calls.needed(&call, &[UNKNOWN_RESULT]).await?;
+    let results = answer.json::<Results>().results;
+    Ok(results
+        .into_iter()
+        .find(|result| result.id == process.env.job_id)
+        .map(|result| status(&result.status)))
+}
+
+fn status(name: &str) -> JobStatus {
+    match name {
+        "FINISHED" => JobStatus::Finished,
+        "CANCELED" => JobStatus::Canceled,
+        _ => JobStatus::Failed,
+    }
+}
+
+/// True: there is a stored graph, and the job is recovered from it.
+async fn recover_graph(process: &Process, epoch: u64) -> Result<bool, Exit> {
+    let answer = process.calls.needed(&Call::read("/v1/graphs", epoch), &[]).await?;
+    let stored = answer.json::<Graphs>().graphs.iter().any(|graph| graph.job == process.env.job_id);
+    if stored {
+        let call = Call::read(process.job_path("/graph"), epoch);
+        process.calls.needed(&call, &[]).await?;
+    }
+    Ok(stored)
+}
+
+async fn has_result(process: &Process, epoch: u64) -> Result<bool, Exit> {
+    let call = Call::read(format!("/v1/results/jobs/{}", process.env.job_id), epoch);
+    Ok(process.calls.needed(&call, &[UNKNOWN_RESULT]).await?.problem.is_none())
+}
+
+/// Runs `main()` and stores the graph that it makes.
+async fn submit(process: &Process, epoch: u64) -> Result<(), Exit> {
+    process.work(50, 300).await;
+    let graph = format!("the graph of generation {} of {}", process.env.generation, process.env.job_id);
+    let mut call = Call::write(Method::PUT, process.job_path("/graph"), epoch, process.calls.key())
+        .header("If-None-Match", "*")
+        .header("Flink-Version", "2.2.1")
+        .header("Content-Type", "application/octet-stream");
+    call.body = graph.into();
+    let answer = process.calls.add_graph(&call, &[ALREADY_EXISTS]).await?;
+    match answer.problem {
+        None => Ok(()),
+        // There was none when it was asked for, under this very epoch.
+        Some(_) => Err(Exit(exit::FATAL)),
+    }
+}
+
+/// The checkpoints, and the counter of their ids.
+async fn restore(process: &Process, epoch: u64) -> Result<Checkpoints, NotRecovered> {
+    let checkpoints = Checkpoints::recover(process, epoch).await?;
+    let call = Call::write(Method::PUT, process.job_path("/counter"), epoch, process.calls.key());
+    process.calls.needed(&call.json(&json!({"value": 1})), &[]).await?;
+    let from = checkpoints.latest().map(|(id, _)| id);
+    process.record(Event::JobRestored { job: process.env.job_id.clone(), epoch, from, failover: true });
+    if from.is_some() {
+        process.env.trace.reached(&process.env.actor, reached::RESTORED);
+    }
+    Ok(checkpoints)
+}
+
+/// Drops the graph: part of cleaning up.
+pub(super) async fn drop_graph(process: &Process, epoch: u64) -> Result<(), CallError> {
+    let call = Call::write(Method::DELETE, process.job_path("/graph"), epoch, process.calls.key());
+    process.calls.write(&call, &[NO_GRAPH, UNKNOWN_JOB]).await.map(drop)
+}

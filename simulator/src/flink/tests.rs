@@ -1,0 +1,4 @@
+//! The model against the product's own sidecar.
+
+mod failover;
+mod rig;

@@ -1,0 +1,140 @@
+//! The Job controller: how many pods there should be, and which have to go.
+
+use super::pods::Pod;
+
+/// The Jobs of the deployment: one, and for a while two when it is upgraded.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    pods: usize,
+    all: Vec<Job>,
+}
+
+/// A Kubernetes Job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its UID.
+    pub generation: String,
+    /// A pod of it has succeeded: it wants no more.
+    pub complete: bool,
+    /// When somebody deletes it.
+    pub deleted_at_ms: Option<u64>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Make a pod for the Job of this UID.
+    Create {
+        /// The Job.
+        generation: String,
+    },
+    /// Delete the pod of this name.
+    Delete {
+        /// The pod.
+        pod: String,
+    },
+}
+
+// === impl Jobs ===
+
+impl Jobs {
+    /// One Job, which wants so many pods at a time.
+    pub fn new(pods: usize, generation: String) -> Self {
+        Self { pods, all: vec![Job { generation, complete: false, deleted_at_ms: None }] }
+    }
+
+    /// Makes another Job, and deletes those that are there a little later.
+    pub fn upgrade(&mut self, generation: String, deleted_at_ms: u64) {
+        for job in &mut self.all {
+            job.deleted_at_ms.get_or_insert(deleted_at_ms);
+        }
+        self.all.push(Job { generation, complete: false, deleted_at_ms: None });
+    }
+
+    /// The newest Job's UID.
+    pub fn newest(&self) -> &str {
+        self.all.last().map_or("", |job| &job.generation)
+    }
+
+    /// Whether the newest Job has come to its end.
+    pub fn is_complete(&self) -> bool {
+        self.all.last().is_some_and(|job| job.complete)
+    }
+
+    /// What is to be done about these pods.
+    pub fn step(&mut self, now_ms: u64, pods: &[Pod]) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for job in &mut self.all {
+            let of_job = || pods.iter().filter(|pod| pod.generation == job.generation);
+            // A kubelet that cannot be reached has told nobody.
+            let complete = of_job().any(|pod| pod.reachable && pod.object && pod.succeeded() && pod.is_over());
+            job.complete |= complete;
+            let gone = job.deleted_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+            if gone || job.complete {
+                let left = of_job().filter(|pod| pod.object && pod.deleting.is_none());
+                let left = left.filter(|pod| gone || !pod.succeeded());
+                actions.extend(left.map(|pod| Action::Delete { pod: pod.name.clone() }));
+            } else if job.deleted_at_ms.is_none() || of_job().next().is_some() {
+                let missing = self.pods.saturating_sub(of_job().filter(|pod| pod.is_active()).count());
+                let create = || Action::Create { generation: job.generation.clone() };
+                actions.extend(std::iter::repeat_with(create).take(missing));
+            }
+        }
+        self.all.retain(|job| {
+            let gone = job.deleted_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+            !gone || pods.iter().any(|pod| pod.generation == job.generation && pod.object)
+        });
+        actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pods::{Deleting, Phase};
+    use super::*;
+
+    fn pod(name: &str, generation: &str) -> Pod {
+        let mut pod = Pod::new(0, name.into(), format!("uid of {name}"), generation.into());
+        pod.sidecar.phase = Phase::Runs { since_ms: 0 };
+        pod.job_manager.phase = Phase::Runs { since_ms: 0 };
+        pod
+    }
+
+    fn create(generation: &str) -> Action {
+        Action::Create { generation: generation.into() }
+    }
+
+    #[test]
+    fn a_pod_that_is_being_deleted_is_replaced_at_once() {
+        let mut jobs = Jobs::new(1, "g1".into());
+        assert_eq!(jobs.step(0, &[]), [create("g1")]);
+        let mut old = pod("a", "g1");
+        assert_eq!(jobs.step(0, std::slice::from_ref(&old)), []);
+        old.deleting = Some(Deleting { grace_ms: 0, known_at_ms: None });
+        assert_eq!(jobs.step(0, &[old]), [create("g1")]);
+    }
+
+    #[test]
+    fn a_job_with_a_pod_that_succeeded_wants_no_more() {
+        let mut jobs = Jobs::new(1, "g1".into());
+        let mut done = pod("a", "g1");
+        done.job_manager.phase = Phase::Done { code: 0 };
+        done.sidecar.phase = Phase::Done { code: 0 };
+        assert_eq!(jobs.step(0, &[done]), []);
+        assert!(jobs.is_complete());
+        assert_eq!(jobs.step(0, &[]), []);
+    }
+
+    #[test]
+    fn an_upgrade_makes_the_new_pod_first_and_deletes_the_old_one_then() {
+        let mut jobs = Jobs::new(1, "g1".into());
+        let old = pod("a", "g1");
+        jobs.upgrade("g2".into(), 3_000);
+        assert_eq!(jobs.step(0, std::slice::from_ref(&old)), [create("g2")]);
+        let new = pod("b", "g2");
+        let both = [old, new];
+        assert_eq!(jobs.step(2_999, &both), []);
+        assert_eq!(jobs.step(3_000, &both), [Action::Delete { pod: "a".into() }]);
+        assert_eq!(jobs.newest(), "g2");
+    }
+}
