@@ -72,7 +72,6 @@ fn ran(summary: &Summary) -> String {
 }
 
 fn tiles(summary: &Summary) -> Markup {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     // for people
     let rate = (summary.simulated_ms() as f64 / 1_000.0 / summary.cpu_s.max(0.001)) as u64;
     let recovery = summary.worst_recovery().and_then(|(_, run)| run.recovery_ms);

@@ -25,8 +25,6 @@ pub fn json(summary: &Summary) -> Value {
         "hash": summary.hash,
     })
 }
-
-#[allow(clippy::cast_precision_loss)] // milliseconds of any campaign fit a float's 53 bits
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1_000.0
 }

@@ -60,7 +60,6 @@ pub fn text(summary: &Summary) -> String {
 
 fn head(summary: &Summary) -> String {
     let mut text = String::new();
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     // for people
     let rate = (summary.simulated_ms() as f64 / 1_000.0 / summary.cpu_s.max(0.001)) as u64;
     line(

@@ -213,17 +213,45 @@ fn every_shipped_scenario_tells_its_story_its_incident_and_what_it_is_for() {
     }
 }
 
+/// What is allowed in the place of `none-of-them`: the list comes from the types.
+fn allowed(lines: &str) -> BTreeSet<String> {
+    let refused = refusal(&with(lines));
+    refused.split("expected one of ").nth(1).expect(&refused).split(", ").map(str::to_owned).collect()
+}
+
 #[test]
 fn the_swarm_holds_every_kind_of_fault() {
-    let kinds = |scenario: &Scenario| -> BTreeSet<String> {
-        let swarm = scenario.file.swarm.as_ref().expect("it is a swarm");
-        swarm.value.of.iter().map(|spec| spec.value.name.clone()).collect()
-    };
-    // The list of what is allowed comes from the types.
-    let refused = refusal(&with("faults:\n  - none-of-them: {}"));
-    let all = refused.split("expected one of ").nth(1).expect("the names").split(", ").map(str::to_owned);
     let swarm = find("swarm").unwrap_or_else(|broken| panic!("{broken}")).remove(0);
-    assert_eq!(kinds(&swarm), all.collect::<BTreeSet<_>>());
+    let specs = swarm.file.swarm.expect("it is a swarm").value.of;
+    let kinds: BTreeSet<String> = specs.into_iter().map(|spec| spec.value.name).collect();
+    assert_eq!(kinds, allowed("faults:\n  - none-of-them: {}"));
+}
+
+#[test]
+fn the_documentation_names_everything_that_a_file_may_hold_and_its_example_is_good() {
+    let page = include_str!("../../../docs/simulator.md");
+    for lines in [
+        "none-of-them: 1",
+        "world: { none-of-them: 1 }",
+        "job: { none-of-them: 1 }",
+        "job: { restart: { none-of-them: {} } }",
+        "faults:\n  - none-of-them: {}",
+        "faults:\n  - fail-task:\n    at: { none-of-them: 1 }",
+        "faults:\n  - kill: { process: none-of-them }",
+        "faults:\n  - api-refuses: { none-of-them: 1 }\n    for: 1s",
+        "swarm: { none-of-them: 1 }",
+    ] {
+        for name in allowed(lines) {
+            let named = [format!("`{name}`"), format!("`{name}:")].iter().any(|name| page.contains(name));
+            assert!(named, "docs/simulator.md does not name {name}");
+        }
+    }
+    for property in crate::oracle::property::ALL.into_iter().chain([crate::batch::NO_PANIC]) {
+        assert!(page.contains(&format!("| `{property}` |")), "docs/simulator.md does not name {property}");
+    }
+    let example =
+        page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    assert_eq!(good(example).incidents, ["FLINK-22494"]);
 }
 
 #[test]
