@@ -91,41 +91,47 @@ impl Calls {
             let why = format!("{} had no definite answer: {}", call.path, outcome.last_failure);
             return Err(CallError::Halt(why));
         }
-        self.expect(outcome, answers)
+        Self::expect(outcome, answers)
     }
 
     /// The registration of a completed checkpoint: Flink's commit point. `Ok` with a problem: another one stands there.
     pub(super) async fn add(&self, call: &Call) -> Result<Answer, CallError> {
-        let outcome = self.until_definite(call, ADD_DEADLINE_MS).await;
+        let outcome = self.believed(self.until_definite(call, ADD_DEADLINE_MS).await);
         let success = outcome.answer.as_ref().is_some_and(|answer| answer.problem.is_none());
         let other = outcome.answer.as_ref().is_some_and(|answer| answer.is(ALREADY_EXISTS));
         if outcome.maybe_recorded && !success && !other {
             let why = format!("it is unknown whether {} was recorded: {}", call.path, outcome.last_failure);
             return Err(CallError::Halt(why));
         }
-        self.expect(outcome, &[ALREADY_EXISTS])
+        Self::expect(outcome, &[ALREADY_EXISTS])
     }
 
     /// A write that Flink repeats, or whose failure ends the process in an orderly way.
     pub(super) async fn write(&self, call: &Call, answers: &[&str]) -> Result<Answer, CallError> {
-        let outcome = self.until_definite(call, ADD_DEADLINE_MS).await;
-        self.expect(outcome, answers)
+        let outcome = self.believed(self.until_definite(call, ADD_DEADLINE_MS).await);
+        Self::expect(outcome, answers)
     }
 
     /// The same for what is done under a lock or is not urgent.
     pub(super) async fn short_write(&self, call: &Call, answers: &[&str]) -> Result<Answer, CallError> {
         let outcome = self.until_definite(call, SHORT_DEADLINE_MS).await;
-        self.expect(outcome, answers)
+        Self::expect(outcome, answers)
     }
 
-    fn expect(&self, outcome: Outcome, answers: &[&str]) -> Result<Answer, CallError> {
+    /// What a defective adapter makes of it.
+    fn believed(&self, outcome: Outcome) -> Outcome {
+        let done = |answer: Answer| match self.adapter.fenced_is_done && answer.is(FENCED) {
+            true => Answer { problem: None, ..answer },
+            false => answer,
+        };
+        Outcome { answer: outcome.answer.map(done), ..outcome }
+    }
+
+    fn expect(outcome: Outcome, answers: &[&str]) -> Result<Answer, CallError> {
         let Some(answer) = outcome.answer else { return Err(CallError::Refused(outcome.last_failure)) };
         match &answer.problem {
             None => Ok(answer),
             Some(problem) if answers.contains(&problem.kind.as_str()) => Ok(answer),
-            Some(problem) if self.adapter.fenced_is_done && problem.kind == FENCED => {
-                Ok(Answer { problem: None, ..answer })
-            }
             Some(problem) => Err(CallError::Refused(problem.kind.clone())),
         }
     }

@@ -34,7 +34,7 @@ pub(super) enum FromWorker {
 #[derive(Debug)]
 pub(super) enum JobEnd {
     /// For good.
-    Terminal(JobStatus, Checkpoints),
+    Terminal(JobStatus, Box<Checkpoints>),
     /// The leadership is over: the job is suspended, and somebody else's.
     Suspended,
 }
@@ -42,6 +42,7 @@ pub(super) enum JobEnd {
 struct Driver<'a> {
     process: &'a Process,
     leading: &'a Leading,
+    leadership: Leadership,
     master: Master,
     checkpoints: Checkpoints,
     senders: BTreeMap<WorkerId, mpsc::UnboundedSender<ToWorker>>,
@@ -63,6 +64,7 @@ pub(super) async fn run(
     let mut driver = Driver {
         process,
         leading,
+        leadership: leadership.clone(),
         master: Master::new(process.now_ms(), leading.epoch, &process.env.job),
         checkpoints,
         senders: BTreeMap::new(),
@@ -81,7 +83,7 @@ pub(super) async fn run(
         driver.perform(due).await?;
         if let Some(status) = driver.ended {
             driver.dismiss_all().await;
-            return Ok(JobEnd::Terminal(status, driver.checkpoints));
+            return Ok(JobEnd::Terminal(status, Box::new(driver.checkpoints)));
         }
         let wake = driver.master.wake_ms().map(|wake_ms| sleep_until(process.instant(wake_ms)));
         let actions = tokio::select! {
@@ -209,7 +211,9 @@ impl Driver<'_> {
         if let Some(cause) = self.checkpoints.add(id, snapshot).await? {
             process.record(Event::CheckpointFailed { job, id, cause: cause.clone() });
             self.tell(workers, &ToWorker::Aborted { by, id });
-            return Ok(self.master.settled(process.now_ms(), id, Some(&cause)));
+            // JobMaster#onStop waits for the coordinator's lock: nothing is restarted for a leadership that is over.
+            let cause = (!self.leading.is_over(&self.leadership)).then_some(cause);
+            return Ok(self.master.settled(process.now_ms(), id, cause.as_deref()));
         }
         process.env.points.reach(Point::BeforeNotify, &process.env.actor).await;
         process.record(Event::CheckpointCompleted { job, id, epoch: self.leading.epoch });

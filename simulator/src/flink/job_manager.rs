@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::timeout;
 use turmoil::net::{TcpListener, TcpStream};
 
 use super::checkpoints::{Checkpoints, NotRecovered};
@@ -15,7 +15,7 @@ use super::master::WorkerId;
 use super::process::{Exit, Leadership, Leading, Process, exit};
 use super::session::Session;
 use super::start::{Started, start};
-use super::wire::{self, HEARTBEAT_MS, SILENCE_MS, ToMaster, ToWorker};
+use super::wire::{self, SILENCE_MS, ToMaster, ToWorker};
 use crate::trace::JobStatus;
 
 const REGISTRATION: Duration = Duration::from_secs(5);
@@ -76,11 +76,11 @@ async fn lead(
         Started::Running(checkpoints) => {
             let (events, mut workers) = mpsc::unbounded_channel();
             reception.replace(Some((leading.session.clone(), events)));
-            let end = job::run(process, leading, leadership, checkpoints, &mut workers).await;
+            let end = job::run(process, leading, leadership, *checkpoints, &mut workers).await;
             reception.replace(None);
             match end? {
                 JobEnd::Suspended => return Ok(Led::Lost),
-                JobEnd::Terminal(status, checkpoints) => (status, Some(checkpoints)),
+                JobEnd::Terminal(status, checkpoints) => (status, Some(*checkpoints)),
             }
         }
     };
@@ -134,34 +134,23 @@ async fn serve(stream: TcpStream, reception: Reception, worker: WorkerId) {
         Some((leader, events)) if *leader == session => events.clone(),
         _ => return, // it knows another leader than this one
     };
-    let (out, mut outgoing) = mpsc::unbounded_channel();
+    let (out, outgoing) = mpsc::unbounded_channel();
     // Whether anybody is left to be told shows in `closed`.
     let tell = |event| drop(events.send(event));
     if sender.send(&ToWorker::Registered).await.is_err() {
         return;
     }
     tell(FromWorker::Joined { worker, name, sender: out });
-    let heartbeat = Duration::from_millis(HEARTBEAT_MS);
-    let mut heartbeats = interval_at(Instant::now() + heartbeat, heartbeat);
-    heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut silent_at = Instant::now() + Duration::from_millis(SILENCE_MS);
-    loop {
-        let sent = tokio::select! {
-            biased;
-            () = events.closed() => return,
-            message = receiver.next() => {
-                let Some(message) = message else { break };
-                silent_at = Instant::now() + Duration::from_millis(SILENCE_MS);
-                tell(FromWorker::Said { worker, message });
-                Ok(())
-            }
-            Some(message) = outgoing.recv() => sender.send(&message).await,
-            _ = heartbeats.tick() => sender.send(&ToWorker::Heartbeat).await,
-            () = sleep_until(silent_at) => break,
-        };
-        if sent.is_err() {
-            break;
+    let hearing = async {
+        let silence = Duration::from_millis(SILENCE_MS);
+        while let Ok(Some(message)) = timeout(silence, receiver.next()).await {
+            tell(FromWorker::Said { worker, message });
         }
+    };
+    tokio::select! {
+        biased;
+        () = events.closed() => {}
+        () = hearing => tell(FromWorker::Lost { worker }),
+        () = wire::say(outgoing, sender, Some(ToWorker::Heartbeat)) => tell(FromWorker::Lost { worker }),
     }
-    tell(FromWorker::Lost { worker });
 }

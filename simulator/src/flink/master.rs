@@ -343,3 +343,6 @@ impl Master {
         pending.map(|id| Action::GiveUp { by, id, cause: cause.to_owned(), workers }).into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::trace::{Event, JobStatus, reached};
 #[derive(Debug)]
 pub(super) enum Started {
     /// The job is there and restored.
-    Running(Checkpoints),
+    Running(Box<Checkpoints>),
     /// It ended before, under an earlier JobManager, and everything was cleaned up.
     EndedBefore,
     /// It ended before, but nobody finished cleaning up.
@@ -68,7 +68,7 @@ pub(super) async fn start(process: &Process, leading: &Leading) -> Result<Starte
     match restore(process, leading.epoch).await {
         Ok(checkpoints) => {
             publish(process, leading, &process.job_component());
-            Ok(Started::Running(checkpoints))
+            Ok(Started::Running(Box::new(checkpoints)))
         }
         Err(NotRecovered::Exit(exit)) => Err(exit),
         // ExecutionType RECOVERY: jobManagerRunnerFailed, fatal. SUBMISSION: the job has FAILED.

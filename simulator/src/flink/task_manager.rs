@@ -182,11 +182,9 @@ impl TaskManager {
     }
 
     fn fail_if_wanted(&mut self) {
-        if self.worker.is_busy() && self.cluster.take_task_failure() {
-            match self.worker.fail_one() {
-                Some(failure) => self.carry_out(vec![failure]),
-                None => self.cluster.fail_task(), // nothing runs yet
-            }
+        if self.worker.is_running() && self.cluster.take_task_failure() {
+            let failure = self.worker.fail_one();
+            self.carry_out(failure.into_iter().collect());
         }
     }
 
@@ -241,33 +239,27 @@ async fn exchange(stream: TcpStream, leader: &Leader, env: &Env, report: &impl F
     if sender.send(&register).await.is_err() {
         return false;
     }
-    let (out, mut outgoing) = mpsc::unbounded_channel();
-    let silence = Duration::from_millis(SILENCE_MS);
-    let mut silent_at = Instant::now() + silence;
-    let mut registered = false;
+    let (out, outgoing) = mpsc::unbounded_channel();
     let mut out = Some(out);
-    loop {
-        tokio::select! {
-            biased;
-            message = receiver.next::<ToWorker>() => {
-                let Some(message) = message else { return registered };
-                silent_at = Instant::now() + silence;
-                match out.take_if(|_| message == ToWorker::Registered) {
-                    Some(sender) => {
-                        registered = true;
-                        report(FromLeader::Up { sender });
-                    }
-                    None => report(FromLeader::Said(message)),
+    let mut registered = false;
+    let hearing = async {
+        let silence = Duration::from_millis(SILENCE_MS);
+        while let Ok(Some(message)) = timeout(silence, receiver.next()).await {
+            match out.take_if(|_| message == ToWorker::Registered) {
+                Some(sender) => {
+                    registered = true;
+                    report(FromLeader::Up { sender });
                 }
+                None => report(FromLeader::Said(message)),
             }
-            Some(message) = outgoing.recv() => {
-                if sender.send(&message).await.is_err() {
-                    return registered;
-                }
-            }
-            () = sleep_until(silent_at) => return registered,
         }
+    };
+    tokio::select! {
+        biased;
+        () = hearing => {}
+        () = wire::say(outgoing, sender, None) => {}
     }
+    registered
 }
 
 /// What the leader stream says.

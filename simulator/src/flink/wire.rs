@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use turmoil::net::TcpStream;
 use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -67,6 +70,30 @@ pub(super) struct Receiver(Lines<BufReader<OwnedReadHalf>>);
 /// Gives messages to one side of a connection.
 #[derive(Debug)]
 pub(super) struct Sender(OwnedWriteHalf);
+
+/// Sends what comes, and a heartbeat now and then, until the connection or the queue ends.
+pub(super) async fn say<M: Serialize>(
+    mut outgoing: mpsc::UnboundedReceiver<M>,
+    mut sender: Sender,
+    heartbeat: Option<M>,
+) {
+    let period = Duration::from_millis(HEARTBEAT_MS);
+    let mut beats = interval_at(Instant::now() + period, period);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let sent = tokio::select! {
+            biased;
+            Some(message) = outgoing.recv() => sender.send(&message).await,
+            _ = beats.tick() => match &heartbeat {
+                Some(heartbeat) => sender.send(heartbeat).await,
+                None => Ok(()),
+            },
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
 
 /// The two directions of a connection.
 pub(super) fn split(stream: TcpStream) -> (Receiver, Sender) {

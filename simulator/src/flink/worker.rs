@@ -101,12 +101,12 @@ impl Worker {
         Effect::Say(ToMaster::Canceled { by })
     }
 
-    /// Is there anything to lose?
-    pub(super) fn is_busy(&self) -> bool {
-        !self.slots.is_empty()
+    /// Does a task run?
+    pub(super) fn is_running(&self) -> bool {
+        self.slots.values().any(|slot| matches!(slot, Slot::Running(_)))
     }
 
-    /// One of the running tasks fails; false: there is none.
+    /// One of the running tasks fails, if there is one.
     pub(super) fn fail_one(&mut self) -> Option<Effect> {
         let running = |slot: &Slot| matches!(slot, Slot::Running(_));
         let partition = *self.slots.iter().find(|(_, slot)| running(slot))?.0;
@@ -278,7 +278,7 @@ mod tests {
         worker.barrier(1_000, BY, 1, GOOD);
         assert_eq!(worker.cancel(BY), Effect::Say(ToMaster::Canceled { by: BY }));
         assert_eq!(worker.poll(5_000), []);
-        assert!(!worker.is_busy());
+        assert!(!worker.is_running());
         assert_eq!(worker.fail_one(), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::Log;
-use super::patience::Patience;
+use super::patience::{Patience, back_off_ms};
 use super::property::{LEADS_AGAIN, RUNS_AGAIN};
 use super::{Oracle, Seen, Verdict, must};
 use crate::plan::Plan;
@@ -20,6 +20,10 @@ pub(super) struct Liveness {
     /// A job that fails at a record of its input, however often, is not expected to get past it.
     is_poisoned: bool,
     healed_at_ms: Option<u64>,
+    /// How often each process ended.
+    ends: BTreeMap<String, u32>,
+    /// How long kubelets may have waited since everything was mended, all together.
+    waited_ms: u64,
     /// Which epoch each JobManager process believes to lead under.
     leaders: BTreeMap<String, u64>,
     /// When a leader was last there: until now, if one is.
@@ -42,6 +46,8 @@ impl Liveness {
             restart_max_ms: patience.restart_max_ms,
             is_poisoned: plan.job.poison_offset.is_some(),
             healed_at_ms: None,
+            ends: BTreeMap::new(),
+            waited_ms: 0,
             leaders: BTreeMap::new(),
             led_at_ms: None,
             running: BTreeSet::new(),
@@ -66,9 +72,18 @@ impl Liveness {
                 self.leaders.remove(actor);
                 self.running.remove(actor);
             }
-            Event::ProcessStarted { .. } | Event::ProcessEnded { .. } | Event::ProcessKilled { .. } => {
+            Event::ProcessStarted { .. } => {
                 self.leaders.remove(actor);
                 self.running.remove(actor);
+            }
+            Event::ProcessEnded { .. } | Event::ProcessKilled { .. } => {
+                self.leaders.remove(actor);
+                self.running.remove(actor);
+                let ends = self.ends.entry(actor.to_owned()).or_default();
+                *ends += 1;
+                if self.healed_at_ms.is_some() {
+                    self.waited_ms += back_off_ms(*ends);
+                }
             }
             Event::JobRunning { .. } => {
                 self.running.insert(actor.to_owned());
@@ -118,6 +133,7 @@ impl Oracle for Liveness {
         if seen.entry.event == Event::Healed {
             self.healed_at_ms = Some(at_ms);
             self.led_at_ms = Some(at_ms);
+            self.waited_ms = self.ends.values().map(|ends| back_off_ms(*ends)).max().unwrap_or_default();
         }
         let was_led = self.is_led(seen.log);
         self.take_in(at_ms, &seen.entry.actor, &seen.entry.event);
@@ -125,7 +141,7 @@ impl Oracle for Liveness {
         if was_led || self.is_led(seen.log) || self.is_over(seen.log) {
             self.led_at_ms = Some(at_ms);
         }
-        let bound_ms = led_at_ms + self.leads_again_ms;
+        let bound_ms = led_at_ms + self.leads_again_ms + self.waited_ms;
         must(was_led || at_ms <= bound_ms || self.is_over(seen.log), LEADS_AGAIN, || {
             format!("nobody has led since {led_at_ms} ms, although nothing is broken any more")
         })
@@ -244,6 +260,11 @@ mod tests {
         let anything = Event::ProcessPaused;
         assert_eq!(Run::mended().at(bound_ms, anything.clone()), Ok(()));
         assert_eq!(Run::mended().at(bound_ms + 1, anything.clone()).unwrap_err().property, LEADS_AGAIN);
+        let mut restarted = Run::mended();
+        for _ in 0..2 {
+            restarted.at(1, Event::ProcessKilled { kind: "sidecar" }).unwrap();
+        }
+        assert_eq!(restarted.at(bound_ms + 10_000, anything.clone()), Ok(()));
         let mut led = Run::mended();
         led.at(1, Event::Granted { epoch: 1, resumed: false }).unwrap();
         assert_eq!(led.at(9 * bound_ms, anything), Ok(()));

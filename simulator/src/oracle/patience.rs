@@ -7,7 +7,7 @@ use crate::plan::{Fault, Plan, Process, RestartStrategy, What};
 /// Times in force, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Patience {
-    /// From the end of all faults until somebody leads.
+    /// From the end of all faults until somebody leads, if no kubelet waits before it starts a container.
     pub(super) leads_again_ms: u64,
     /// From the loss of a Lease until a claim that was made under it may still become durable.
     pub(super) late_claim_ms: u64,
@@ -33,10 +33,9 @@ impl Patience {
         // What is true of a healthy world: the last Lease expires, somebody tries, and one request hangs.
         let lease_ms = set("lease-duration", LEASE_MS);
         let elects_ms = lease_ms + set("retry-period", RETRY_MS) * 22 / 10 + renew_deadline_ms / 2;
-        // And what the faults left behind: a request to the store that hangs, containers that must start first, and the
-        // longest wait of a kubelet and of the sidecar before they try again.
-        let starts_ms = 2 * plan.world.start_ms.1 + BACK_OFF_MAX_MS;
-        let leads_again_ms = elects_ms + store_timeout_ms + starts_ms;
+        // And what the faults left behind: a request to the store that hangs, containers that must start first, and pauses
+        // before the next try of a sidecar or a JobManager that found nobody. A kubelet's come on top (`back_off_ms`).
+        let leads_again_ms = elects_ms + store_timeout_ms + 2 * plan.world.start_ms.1 + PAUSES_MS;
         let faults_ms: u64 = plan.faults.iter().map(lasts_ms).sum();
         let late_claim_ms = renew_deadline_ms + commit_deadline_ms + 2 * store_timeout_ms + faults_ms;
         let drift = 1_000 + plan.world.clock_drift_max_permille;
@@ -55,8 +54,17 @@ impl Patience {
     }
 }
 
-/// The longest pause of a kubelet between two starts of a container: Kubernetes' own.
-const BACK_OFF_MAX_MS: u64 = 300_000;
+/// Pauses between tries, together: the sidecar's at the store (4 s), the adapter's at its sidecar (about as long), and half a
+/// minute for a session that hangs on a dead connection.
+const PAUSES_MS: u64 = 40_000;
+
+/// How long a kubelet waits before it starts a container for the nth time again: Kubernetes' own times.
+pub(super) fn back_off_ms(restarts: u32) -> u64 {
+    match restarts {
+        0 | 1 => 0,
+        more => (10_000 << (more - 2).min(5)).min(300_000),
+    }
+}
 
 /// How long a fault may hold something up.
 fn lasts_ms(fault: &Fault) -> u64 {
@@ -141,6 +149,12 @@ mod tests {
         assert!(!must_stay_calm(&rivals));
         let poisoned = Plan { job: Job { poison_offset: Some(7), ..plan().job }, ..plan() };
         assert!(!must_stay_calm(&poisoned));
+    }
+
+    #[test]
+    fn a_kubelet_waits_ten_seconds_then_twice_as_long_each_time_up_to_five_minutes() {
+        let waits: Vec<u64> = (0..9).map(|restarts| back_off_ms(restarts) / 1_000).collect();
+        assert_eq!(waits, [0, 0, 10, 20, 40, 80, 160, 300, 300]);
     }
 
     #[test]

@@ -16,13 +16,15 @@ use turmoil::{Builder, Sim};
 
 use crate::flink::{Adapter, Cluster, Env, job_manager, task_manager};
 use crate::plan::{Fault, Job, Plan, What, When};
-use crate::points::Points;
+use crate::points::{Due, Points};
 use crate::seed::Stream;
 use crate::trace::{Event, Trace};
 
 pub(super) const JOB: &str = "00000000000000000000000000000001";
 pub(super) const SIDECAR: &str = "sidecar";
 pub(super) const JOB_MANAGER: &str = "job-manager";
+pub(super) const RIVAL_SIDECAR: &str = "rival-sidecar";
+pub(super) const RIVAL: &str = "rival";
 
 /// Steps are this long.
 const TICK: Duration = Duration::from_millis(10);
@@ -47,6 +49,8 @@ pub(super) struct Options {
     pub(super) adapter: Adapter,
     pub(super) when: Vec<When>,
     pub(super) generation: Arc<Mutex<Option<String>>>,
+    /// There is a second sidecar on the same store, with a JobManager of its own but no TaskManagers.
+    pub(super) rival: bool,
 }
 
 // === impl Listener ===
@@ -80,7 +84,7 @@ impl Clock for SimulatedClock {
 
 impl Rig {
     pub(super) fn new(options: Options) -> Self {
-        let Options { job, adapter, when, generation } = options;
+        let Options { job, adapter, when, generation, rival } = options;
         let trace = Trace::default();
         let cluster = Cluster::new(adapter);
         let points = Points::of(&plan(when));
@@ -94,27 +98,10 @@ impl Rig {
             .simulation_duration(Duration::from_secs(3_600))
             .build();
         let backend = Arc::new(InMemory::new());
-        let world_trace = trace.clone();
-        let rollout = generation.clone();
-        sim.host(SIDECAR, move || {
-            let world = World {
-                clock: Arc::new(SimulatedClock(world_trace.clone())),
-                entropy: Arc::new(Stream::new(1, "sidecar")),
-                backend: backend.clone(),
-                kubernetes: None,
-            };
-            let config = config(rollout.lock().expect("not poisoned").clone());
-            async move {
-                let (_stop, stopped) = watch::channel(false);
-                let private = Listener(TcpListener::bind("0.0.0.0:8480").await?);
-                let public = Listener(TcpListener::bind("0.0.0.0:8481").await?);
-                Ok(serve(config, world, private, public, stopped).await?)
-            }
-        });
         let env = Env {
             actor: String::new(),
-            sidecar: "sidecar:8480".into(),
-            listen: "job-manager:6123".into(),
+            sidecar: String::new(),
+            listen: String::new(),
             job_id: JOB.into(),
             generation: "1".into(),
             job,
@@ -122,16 +109,11 @@ impl Rig {
             points: points.clone(),
             stream: Stream::new(1, JOB_MANAGER),
         };
-        let (base, shared, codes) = (env.clone(), cluster.clone(), exits.clone());
-        sim.host(JOB_MANAGER, move || {
-            let env = Env { actor: JOB_MANAGER.into(), ..base.clone() };
-            let (cluster, codes) = (shared.clone(), codes.clone());
-            async move {
-                let code = job_manager(env, cluster).await;
-                codes.lock().expect("not poisoned").push(code);
-                Ok(())
-            }
-        });
+        let pods = [(SIDECAR, JOB_MANAGER), (RIVAL_SIDECAR, RIVAL)];
+        for (sidecar, job_manager) in pods.into_iter().take(1 + usize::from(rival)) {
+            add_sidecar(&mut sim, sidecar, backend.clone(), trace.clone(), generation.clone());
+            add_job_manager(&mut sim, sidecar, job_manager, &env, &cluster, &exits);
+        }
         for number in 0..2 {
             let (base, shared) = (env.clone(), cluster.clone());
             let name = format!("task-manager-{number}");
@@ -170,6 +152,19 @@ impl Rig {
                 "it did not happen within {limit_ms} ms:\n{}",
                 self.story()
             );
+            self.step();
+        }
+    }
+
+    /// Until one of the points is reached; whoever came there waits as long as what is returned is kept.
+    pub(super) fn run_until_due(&mut self, limit_ms: u64) -> Vec<Due> {
+        let end_ms = self.trace.now_ms() + limit_ms;
+        loop {
+            let due = self.points.take_due();
+            if !due.is_empty() {
+                return due;
+            }
+            assert!(self.trace.now_ms() < end_ms, "the point was not reached:\n{}", self.story());
             self.step();
         }
     }
@@ -215,12 +210,57 @@ impl Rig {
     }
 }
 
-fn config(generation: Option<String>) -> Config {
+fn add_sidecar(
+    sim: &mut Sim<'static>,
+    name: &'static str,
+    backend: Arc<InMemory>,
+    trace: Trace,
+    generation: Arc<Mutex<Option<String>>>,
+) {
+    sim.host(name, move || {
+        let world = World {
+            clock: Arc::new(SimulatedClock(trace.clone())),
+            entropy: Arc::new(Stream::new(1, name)),
+            backend: backend.clone(),
+            kubernetes: None,
+        };
+        let config = config(name, generation.lock().expect("not poisoned").clone());
+        async move {
+            let (_stop, stopped) = watch::channel(false);
+            let private = Listener(TcpListener::bind("0.0.0.0:8480").await?);
+            let public = Listener(TcpListener::bind("0.0.0.0:8481").await?);
+            Ok(serve(config, world, private, public, stopped).await?)
+        }
+    });
+}
+
+fn add_job_manager(
+    sim: &mut Sim<'static>,
+    sidecar: &str,
+    name: &'static str,
+    env: &Env,
+    cluster: &Cluster,
+    exits: &Arc<Mutex<Vec<i32>>>,
+) {
+    let (sidecar, listen) = (format!("{sidecar}:8480"), format!("{name}:6123"));
+    let env = Env { actor: name.into(), sidecar, listen, stream: Stream::new(1, name), ..env.clone() };
+    let (cluster, codes) = (cluster.clone(), exits.clone());
+    sim.host(name, move || {
+        let (env, cluster, codes) = (env.clone(), cluster.clone(), codes.clone());
+        async move {
+            let code = job_manager(env, cluster).await;
+            codes.lock().expect("not poisoned").push(code);
+            Ok(())
+        }
+    });
+}
+
+fn config(identity: &str, generation: Option<String>) -> Config {
     let settings = Settings {
         deployment: Some("orders".into()),
         store: Some("memory:///".into()),
         election: Some("none".into()),
-        identity: Some("sidecar-0".into()),
+        identity: Some(identity.into()),
         generation,
         ..Settings::default()
     };
