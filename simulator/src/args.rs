@@ -61,8 +61,8 @@ impl Args {
 
 /// The product itself, in the world.
 fn simulate(plan: &Plan) -> (Outcome, Trace) {
-    let ran = crate::run::run(plan, &Product::default());
-    (ran.outcome, ran.trace)
+    let run = crate::run::run(plan, &Product::default());
+    (run.outcome, run.trace)
 }
 
 fn gallery() -> anyhow::Result<bool> {
