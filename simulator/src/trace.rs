@@ -112,7 +112,9 @@ impl Trace {
 fn hash_event(hasher: &mut blake3::Hasher, entry: &Entry) {
     match &entry.event {
         Event::StoreCreated { key, body } => {
-            hasher.update(format!("{}\0created {key}\0{}\0", entry.actor, body.len()).as_bytes()).update(body);
+            hasher
+                .update(format!("{}\0created {key}\0{}\0", entry.actor, body.len()).as_bytes())
+                .update(body);
         }
         Event::StoreOverwritten { key, body } => {
             hasher

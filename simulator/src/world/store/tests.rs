@@ -90,9 +90,8 @@ fn a_create_over_an_object_is_refused_and_a_listing_shows_the_first() {
 fn a_create_whose_sender_gave_up_is_applied_all_the_same() {
     let mut rig = Rig::new();
     rig.begin(What::StoreDelaysWrites { by_ms: 30_000, permille: 1_000 });
-    let answer = rig.run(async |client: Client| {
-        timeout(Duration::from_secs(5), create(&client, "late")).await.is_err()
-    });
+    let answer = rig
+        .run(async |client: Client| timeout(Duration::from_secs(5), create(&client, "late")).await.is_err());
     assert!(answer, "nobody answered in time");
     assert_eq!(rig.created(), 1);
 }
