@@ -28,6 +28,7 @@
 //! | [`referenced-kept`](property::REFERENCED_KEPT) | no record at or above the boundary, and no blob that one of those names, is deleted | P4, decision 0003 |
 //! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint; never nothing | P1, I7 |
 //! | [`ended-stays-ended`](property::ENDED_STAYS_ENDED) | a job with a durable result is not started again in its generation | P5 |
+//! | [`ends-for-a-reason`](property::ENDS_FOR_A_REASON) | a job ends because its input did, its user wanted it, or its restarts are used up | P5, FLINK-19154 |
 //! | [`exactly-once`](property::EXACTLY_ONCE) | what the sinks committed is a prefix of the input: no gap, nothing twice | I8 |
 //! | [`calm`](property::CALM) | an API server outage, a sidecar restart or a slow store restarts no healthy job | P6 |
 //! | [`leads-again`](property::LEADS_AGAIN) | once everything is mended, somebody leads in time | liveness |
@@ -38,6 +39,7 @@
 
 mod acknowledged;
 mod calm;
+mod endings;
 mod epochs;
 mod lease;
 mod liveness;
@@ -56,6 +58,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use self::acknowledged::Acknowledged;
 use self::calm::Calm;
+use self::endings::Endings;
 use self::epochs::Epochs;
 use self::lease::Lease;
 use self::liveness::Liveness;
@@ -98,13 +101,14 @@ pub mod property {
     pub const REFERENCED_KEPT: &str = "referenced-kept";
     pub const NEVER_BACK: &str = "never-back";
     pub const ENDED_STAYS_ENDED: &str = "ended-stays-ended";
+    pub const ENDS_FOR_A_REASON: &str = "ends-for-a-reason";
     pub const EXACTLY_ONCE: &str = "exactly-once";
     pub const CALM: &str = "calm";
     pub const LEADS_AGAIN: &str = "leads-again";
     pub const RUNS_AGAIN: &str = "runs-again";
 
     /// All of them, in the order of the table.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 21] = [
         CREATE_ONLY,
         LOG_UNBROKEN,
         FENCED,
@@ -121,6 +125,7 @@ pub mod property {
         REFERENCED_KEPT,
         NEVER_BACK,
         ENDED_STAYS_ENDED,
+        ENDS_FOR_A_REASON,
         EXACTLY_ONCE,
         CALM,
         LEADS_AGAIN,
@@ -148,6 +153,7 @@ pub fn judge(plan: &Plan) -> Judge {
         Box::new(Files::default()),
         Box::new(Objects::default()),
         Box::new(Restores::default()),
+        Box::new(Endings::of(plan)),
         Box::new(Output::of(&plan.job)),
         Box::new(Lease::of(plan)),
         Box::new(Calm::of(plan)),

@@ -13,6 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::testing::{JOB, plan};
 use super::{Violation, judge, property};
+use crate::plan::{Job, Plan, RestartStrategy};
 use crate::seed::Stream;
 use crate::trace::{AddAnswer, Entry, Event, Observer};
 
@@ -84,7 +85,8 @@ async fn write_history() -> Arc<dyn ObjectStore> {
 /// The first violation, when these things happen to the checkpoints of that deployment and are seen in its history.
 async fn verdict(after: &[Event]) -> Option<Violation> {
     let backend = write_history().await;
-    let mut judge = judge(&plan());
+    let none = RestartStrategy::None;
+    let mut judge = judge(&Plan { job: Job { restart: none, ..plan().job }, ..plan() });
     let mut happens = |event: &Event| {
         let entry = Entry { at_ms: 0, actor: "store".to_owned(), event: event.clone() };
         judge.observe(&entry);

@@ -1,0 +1,310 @@
+//! The defects: what each one is, the story in which it shows, and how many seeds that may take.
+
+use super::{Defect, Planted, api, store};
+use crate::flink::Adapter;
+use crate::oracle::property;
+use crate::plan::{Fault, Plan, PodChoice, Point, Process, What, When};
+use crate::seed::Stream;
+
+/// All of them: those of the model of the adapter first, then those of the store and of the election.
+pub(super) fn all() -> Vec<Defect> {
+    let mut all = adapter();
+    all.extend(stores());
+    all.extend(elections());
+    all
+}
+
+fn adapter() -> Vec<Defect> {
+    let adapter = |name, incident, what, adapter: Adapter, story, budget_seeds, properties| Defect {
+        name,
+        incident,
+        what,
+        planted: Planted { adapter, ..Planted::default() },
+        story,
+        budget_seeds,
+        properties,
+    };
+    vec![
+        adapter(
+            "unknown-is-failed",
+            "FLINK-22494",
+            "an add without an answer is reported as failed: its files are deleted, the tasks rolled back",
+            Adapter { unknown_is_failed: true, ..Adapter::default() },
+            answers_lost_at_an_add,
+            3,
+            &[property::UNKNOWN_NOT_FAILED],
+        ),
+        adapter(
+            "conflict-is-loss",
+            "FLINK-28265",
+            "what an own earlier attempt has recorded is taken for another's: its files are deleted",
+            Adapter { conflict_is_loss: true, no_idempotency_key: true, ..Adapter::default() },
+            store_slower_than_a_request,
+            5,
+            &[property::REFUSED_DEAD],
+        ),
+        adapter(
+            "fenced-is-done",
+            "FLINK-10333",
+            "a write that is refused because a newer epoch exists returns as if it had been done",
+            Adapter { fenced_is_done: true, ..Adapter::default() },
+            leader_sleeps_through_a_takeover,
+            5,
+            &[property::ACKNOWLEDGED_DURABLE, property::COMMIT_RECORDED],
+        ),
+        adapter(
+            "files-before-pointer",
+            "FLINK-26286",
+            "the files of a subsumed checkpoint are deleted before its pointer is",
+            Adapter { files_before_pointer: true, ..Adapter::default() },
+            nothing,
+            1,
+            &[property::NO_DANGLING],
+        ),
+        adapter(
+            "unreadable-is-empty",
+            "FLINK-8943",
+            "a restore that cannot read the list of checkpoints at once starts empty",
+            Adapter { unreadable_list_is_empty: true, ..Adapter::default() },
+            store_refuses_while_a_job_manager_starts,
+            10,
+            &[property::NEVER_BACK],
+        ),
+        adapter(
+            "restores-oldest",
+            "FLINK-14145",
+            "a restore takes the wrong one of several checkpoints",
+            Adapter { restores_oldest: true, ..Adapter::default() },
+            job_manager_dies_with_three_checkpoints,
+            3,
+            &[property::NEVER_BACK],
+        ),
+        adapter(
+            "starts-ended-jobs",
+            "FLINK-39704",
+            "a job is started although its result is recorded",
+            Adapter { starts_ended_jobs: true, ..Adapter::default() },
+            job_manager_dies_while_it_cleans_up,
+            10,
+            &[property::ENDED_STAYS_ENDED],
+        ),
+        adapter(
+            "broken-session-is-revoked",
+            "FLINK-10052",
+            "a broken connection to whoever elects is a lost leadership: the job is restarted",
+            Adapter { broken_session_is_revoked: true, ..Adapter::default() },
+            sidecar_dies,
+            2,
+            &[property::CALM],
+        ),
+        adapter(
+            "commits-before-recorded",
+            "StarRocks/starrocks-connector-for-apache-flink#115",
+            "sinks commit before the checkpoint is recorded",
+            Adapter { commits_before_recorded: true, ..Adapter::default() },
+            nothing,
+            1,
+            &[property::COMMIT_RECORDED],
+        ),
+        adapter(
+            "end-is-not-said",
+            "FLINK-35857",
+            "the pointers of a job that ended are removed as if newer ones had taken their place: the next rollout starts empty",
+            Adapter { end_is_not_said: true, ..Adapter::default() },
+            cancelled_then_rolled_out,
+            3,
+            &[property::NEVER_BACK],
+        ),
+    ]
+}
+
+fn stores() -> Vec<Defect> {
+    let store = |name, incident, what, store, story, budget_seeds, properties| Defect {
+        name,
+        incident,
+        what,
+        planted: Planted { store: Some(store), ..Planted::default() },
+        story,
+        budget_seeds,
+        properties,
+    };
+    vec![
+        store(
+            "overwrites",
+            "pithings/mountx#19",
+            "the condition of a create is dropped on its way: the second writer overwrites the first",
+            store::How::Overwritten,
+            nothing,
+            1,
+            &[property::CREATE_ONLY],
+        ),
+        store(
+            "no-epoch-check",
+            "kubernetes/kubernetes#44887",
+            "a commit whose place is taken goes to the next free one: nobody asks whose epoch is the newest",
+            store::How::NextFreePlace,
+            leader_sleeps_through_a_takeover,
+            5,
+            &[property::FENCED],
+        ),
+        store(
+            "acknowledged-and-lost",
+            "cvmfs/cvmfs#2965",
+            "the store answers 200 and drops the object",
+            store::How::Lost,
+            nothing,
+            2,
+            &[property::ACKNOWLEDGED_DURABLE, property::LOG_UNBROKEN],
+        ),
+        store(
+            "written-behind",
+            "s2-streamstore/s2#669",
+            "a write is acknowledged when it is in a cache, and durable later",
+            store::How::WrittenBehind,
+            nothing,
+            2,
+            &[property::ACKNOWLEDGED_DURABLE],
+        ),
+        store(
+            "collection-without-boundary",
+            "slatedb/slatedb#352",
+            "somebody deletes old records and tells nobody: a stalled writer may find its place free again",
+            store::How::Expired,
+            nothing,
+            1,
+            &[property::REFERENCED_KEPT],
+        ),
+    ]
+}
+
+fn elections() -> Vec<Defect> {
+    let election = |name, incident, what, api, story, budget_seeds, properties| Defect {
+        name,
+        incident,
+        what,
+        planted: Planted { api: Some(api), ..Planted::default() },
+        story,
+        budget_seeds,
+        properties,
+    };
+    vec![
+        election(
+            "blind-lease-writes",
+            "hendrikmaus/kube-leader-election, 0.44.0",
+            "the Lease is written by a patch that does not name the version that was read",
+            api::How::Blind,
+            nothing,
+            1,
+            &[property::LEASE_CAS],
+        ),
+        election(
+            "swallowed-lease-errors",
+            "fabric8io/kubernetes-client#4246",
+            "a write of the Lease that never reached the API server is taken for done",
+            api::How::Swallowed,
+            nothing,
+            1,
+            &[property::CLAIM_NEEDS_LEASE],
+        ),
+        election(
+            "expiry-by-wall-clock",
+            "kubernetes/client-go#448",
+            "whether the Lease has expired is read from clocks that do not agree",
+            api::How::WallClock,
+            rivals,
+            10,
+            &[property::LEASE_RESPECTED],
+        ),
+        election(
+            "evidence-from-a-stale-cache",
+            "kubernetes/kubernetes#59848",
+            "the pod of the holder is taken for gone although it runs",
+            api::How::PodGone,
+            rivals,
+            2,
+            &[property::LEASE_RESPECTED],
+        ),
+    ]
+}
+
+// --- the stories ---
+
+fn nothing(_plan: &mut Plan, _stream: &Stream) {}
+
+fn rivals(plan: &mut Plan, _stream: &Stream) {
+    plan.world.pods = 2;
+}
+
+fn answers_lost_at_an_add(plan: &mut Plan, stream: &Stream) {
+    plan.faults = vec![tied(Point::BeforeAdd, stream, What::StoreLosesAnswers { permille: 1_000 }, 40_000)];
+    plan.faulty_ms = 65_000;
+}
+
+fn store_slower_than_a_request(plan: &mut Plan, stream: &Stream) {
+    plan.faults = vec![tied(Point::BeforeAdd, stream, What::StoreSlow { by_ms: 3_000 }, 20_000)];
+    plan.faulty_ms = 45_000;
+}
+
+fn leader_sleeps_through_a_takeover(plan: &mut Plan, stream: &Stream) {
+    plan.world.pods = 2;
+    let pause = What::Pause { pod: PodChoice::Leader, process: None };
+    plan.faults = vec![tied(Point::BeforeAdd, stream, pause, 30_000)];
+    plan.faulty_ms = 55_000;
+}
+
+fn store_refuses_while_a_job_manager_starts(plan: &mut Plan, stream: &Stream) {
+    let at_ms = stream.between(10_000, 15_000);
+    plan.faults = vec![
+        at(at_ms, What::Kill { pod: PodChoice::Leader, process: Process::JobManager }, 0),
+        Fault {
+            when: When::On { point: Point::Granted, nth: 2 },
+            what: What::StoreRefuses { status: 503, permille: 900 },
+            for_ms: 100_000,
+        },
+    ];
+    plan.faulty_ms = 125_000;
+}
+
+fn job_manager_dies_with_three_checkpoints(plan: &mut Plan, stream: &Stream) {
+    plan.job.checkpoints_retained = 3;
+    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
+    plan.faults = vec![at(stream.between(10_000, 15_000), kill, 0)];
+}
+
+fn job_manager_dies_while_it_cleans_up(plan: &mut Plan, stream: &Stream) {
+    let cancel_ms = stream.between(10_000, 15_000);
+    plan.faults = vec![
+        at(cancel_ms - 1_000, What::StoreSlow { by_ms: 300 }, 20_000),
+        at(cancel_ms, What::Cancel, 0),
+        at(
+            cancel_ms + stream.between(1_000, 6_000),
+            What::Kill { pod: PodChoice::Leader, process: Process::JobManager },
+            0,
+        ),
+    ];
+    plan.faulty_ms = 35_000;
+}
+
+fn sidecar_dies(plan: &mut Plan, stream: &Stream) {
+    let kill = What::Kill { pod: PodChoice::Leader, process: Process::Sidecar };
+    plan.faults = vec![at(stream.between(10_000, 15_000), kill, 0)];
+}
+
+fn cancelled_then_rolled_out(plan: &mut Plan, stream: &Stream) {
+    let cancel_ms = stream.between(10_000, 15_000);
+    plan.faults = vec![
+        at(cancel_ms, What::Cancel, 0),
+        at(cancel_ms + stream.between(10_000, 15_000), What::Upgrade, 0),
+    ];
+    plan.faulty_ms = 35_000;
+}
+
+fn at(at_ms: u64, what: What, for_ms: u64) -> Fault {
+    Fault { when: When::AtMs(at_ms), what, for_ms }
+}
+
+/// When the job has run for a while.
+fn tied(point: Point, stream: &Stream, what: What, for_ms: u64) -> Fault {
+    let nth = u32::try_from(stream.between(4, 12)).expect("twelve at most");
+    Fault { when: When::On { point, nth }, what, for_ms }
+}

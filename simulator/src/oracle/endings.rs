@@ -1,0 +1,118 @@
+//! Jobs end for a reason: because their input ended, because the user wanted it, or because their restarts are used up.
+//! Flink takes an exception at the wrong place for the end of the job and cleans up after it; whoever makes Flink see such an
+//! exception because a store was slow has lost the job.
+
+use super::log::Log;
+use super::property::ENDS_FOR_A_REASON;
+use super::{Oracle, Seen, Verdict, must};
+use crate::plan::{Plan, RestartStrategy, What};
+use crate::trace::Event;
+
+/// Watches the terminal results that become durable.
+#[derive(Debug)]
+pub(super) struct Endings {
+    may_finish: bool,
+    may_be_canceled: bool,
+    /// How many restarts there must have been before there is none left; `None`: there are always more.
+    restarts: Option<u64>,
+    restarted: u64,
+}
+
+impl Endings {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            may_finish: plan.job.records.is_some(),
+            may_be_canceled: plan.faults.iter().any(|fault| fault.what == What::Cancel),
+            restarts: match plan.job.restart {
+                RestartStrategy::None => Some(0),
+                RestartStrategy::FixedDelay { attempts, .. } => Some(attempts.into()),
+                RestartStrategy::FailureRate { failures_max, .. } => Some(failures_max.into()),
+                RestartStrategy::ExponentialDelay { .. } => None,
+            },
+            restarted: 0,
+        }
+    }
+
+    fn check(&self, log: &Log) -> Verdict {
+        let Some(newest) = log.newest() else { return Ok(()) };
+        let before = log.previous().map(|previous| &previous.state.results.jobs);
+        let known = |job: &String| before.is_some_and(|before| before.contains_key(job));
+        for (job, result) in newest.state.results.jobs.iter().filter(|(job, _)| !known(job)) {
+            let has_reason = match result.status.as_str() {
+                "FINISHED" => self.may_finish,
+                "CANCELED" => self.may_be_canceled,
+                _ => self.restarts.is_some_and(|restarts| self.restarted >= restarts),
+            };
+            must(has_reason, ENDS_FOR_A_REASON, || {
+                let (status, sequence, restarted) = (&result.status, newest.header.sequence, self.restarted);
+                format!(
+                    "by record {sequence} job {job} ended as {status} after {restarted} restarts, for no reason"
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Oracle for Endings {
+    fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
+        if let Event::JobRestarting { .. } = seen.entry.event {
+            self.restarted += 1;
+        }
+        if seen.appended { self.check(seen.log) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Draft, History, JOB, plan, plan_with};
+    use super::*;
+    use crate::plan::Job;
+
+    /// What is broken when the job of this plan ends like this after so many restarts.
+    fn ends(plan: &Plan, status: &'static str, restarts: u32) -> Option<&'static str> {
+        let (mut history, mut oracle) = (History::default(), Endings::of(plan));
+        history.record(&mut oracle, &Draft::claim(1, "a")).unwrap();
+        for _ in 0..restarts {
+            let restarting = Event::JobRestarting { job: JOB.to_owned(), cause: "a task failed".to_owned() };
+            history.show(&mut oracle, "jm-0", restarting).unwrap();
+        }
+        let ended = Draft { result: Some(status), ..Draft::commit(1, "a") };
+        let verdict = history.record(&mut oracle, &ended);
+        // What stands there already is no news.
+        let verdict = verdict.and_then(|()| history.record(&mut oracle, &ended));
+        verdict.err().map(|broken| broken.property)
+    }
+
+    fn with(restart: RestartStrategy) -> Plan {
+        Plan { job: Job { restart, ..plan().job }, ..plan() }
+    }
+
+    #[test]
+    fn a_job_is_canceled_by_its_user_only() {
+        assert_eq!(ends(&plan_with(&[What::Cancel]), "CANCELED", 0), None);
+        assert_eq!(ends(&plan(), "CANCELED", 0), Some(ENDS_FOR_A_REASON));
+    }
+
+    #[test]
+    fn a_job_finishes_when_its_input_does() {
+        let finite = Plan { job: Job { records: Some(9), ..plan().job }, ..plan() };
+        assert_eq!(ends(&finite, "FINISHED", 0), None);
+        assert_eq!(ends(&plan(), "FINISHED", 0), Some(ENDS_FOR_A_REASON));
+    }
+
+    #[test]
+    fn a_job_fails_when_its_restarts_are_used_up() {
+        assert_eq!(ends(&with(RestartStrategy::None), "FAILED", 0), None);
+        let twice = with(RestartStrategy::FixedDelay { attempts: 2, delay_ms: 1 });
+        assert_eq!(ends(&twice, "FAILED", 2), None);
+        assert_eq!(ends(&twice, "FAILED", 1), Some(ENDS_FOR_A_REASON));
+        let ever = RestartStrategy::ExponentialDelay {
+            initial_ms: 1,
+            max_ms: 2,
+            multiplier_percent: 200,
+            reset_ms: 9,
+        };
+        assert_eq!(ends(&with(ever), "FAILED", 99), Some(ENDS_FOR_A_REASON));
+    }
+}
