@@ -119,7 +119,8 @@ impl ApiServer {
         let (head, body) = request.into_parts();
         let Ok(body) = body.collect().await else { return Err(HungUp) };
         // A task of its own: the request is ours now, and hyper drops this future when the client hangs up.
-        let carried_out = tokio::spawn(self.carry_out(head.method, head.uri.path().to_owned(), body.to_bytes()));
+        let carried_out =
+            tokio::spawn(self.carry_out(head.method, head.uri.path().to_owned(), body.to_bytes()));
         carried_out.await.unwrap_or(Err(HungUp))
     }
 
@@ -170,7 +171,9 @@ impl ApiServer {
                 What::ApiRefuses { status, permille, retry_after_s } if hits(permille) => {
                     misfortune.refused = Some((status, retry_after_s));
                 }
-                What::ApiLosesAnswers { permille } if writes && hits(permille) => misfortune.unanswered = true,
+                What::ApiLosesAnswers { permille } if writes && hits(permille) => {
+                    misfortune.unanswered = true
+                }
                 What::ApiAppliesAndFails { permille } if writes && hits(permille) => misfortune.failed = true,
                 What::ApiGarbage { permille } if hits(permille) => misfortune.garbage = true,
                 _ => {}
@@ -227,7 +230,10 @@ fn refusal(code: u16, retry_after_s: u64) -> Response {
         401 => ("Unauthorized", "Unauthorized"),
         403 => ("Forbidden", "leases.coordination.k8s.io is forbidden"),
         410 => ("Expired", "The provided resource version is too old"),
-        429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+        429 => (
+            "TooManyRequests",
+            "the server has received too many requests and has asked us to try again later",
+        ),
         503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
         504 => ("Timeout", "Timeout: request did not complete within the allotted timeout"),
         _ => ("InternalError", "Internal error occurred"),

@@ -110,18 +110,15 @@ impl ObjectStore for Client {
         let request = Request::Put { key: location.to_string(), create };
         match self.ask(request, payload.into()).await?.0 {
             Answer::Done => Ok(PutResult { e_tag: None, version: None, extensions: Default::default() }),
-            Answer::Exists => {
-                Err(Error::AlreadyExists { path: location.to_string(), source: "412 Precondition Failed".into() })
-            }
+            Answer::Exists => Err(Error::AlreadyExists {
+                path: location.to_string(),
+                source: "412 Precondition Failed".into(),
+            }),
             answer => Err(unexpected(&answer)),
         }
     }
 
-    async fn put_multipart_opts(
-        &self,
-        _: &Path,
-        _: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         Err(not_implemented("a put in parts"))
     }
 
@@ -163,7 +160,11 @@ impl ObjectStore for Client {
         self.listed(folder, None)
     }
 
-    fn list_with_offset(&self, folder: Option<&Path>, after: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        folder: Option<&Path>,
+        after: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.listed(folder, Some(after))
     }
 

@@ -156,7 +156,9 @@ impl FarSide {
             let hits = |permille: u64| going.stream.chance(permille);
             match going.what {
                 What::StoreSlow { by_ms } => misfortune.slower_ms += by_ms,
-                What::StoreRefuses { status, permille } if hits(permille) => misfortune.refused = Some(status),
+                What::StoreRefuses { status, permille } if hits(permille) => {
+                    misfortune.refused = Some(status)
+                }
                 What::StoreLosesRequests { permille } if hits(permille) => misfortune.lost = true,
                 What::StoreLosesAnswers { permille } if hits(permille) => misfortune.unanswered = true,
                 What::StoreDelaysWrites { by_ms, permille } if writes && hits(permille) => {

@@ -72,10 +72,12 @@ impl Objects {
             Request::List { folder, after } => {
                 let below = if folder.is_empty() { String::new() } else { format!("{folder}/") };
                 let wanted = |key: &&String| {
-                    key.starts_with(&below) && after.as_ref().is_none_or(|after| key.as_str() > after.as_str())
+                    key.starts_with(&below)
+                        && after.as_ref().is_none_or(|after| key.as_str() > after.as_str())
                 };
                 let from = self.objects.range(below.clone()..).take_while(|(key, _)| key.starts_with(&below));
-                let found = from.filter(|(key, _)| wanted(key)).map(|(key, object)| object.meta(key)).collect();
+                let found =
+                    from.filter(|(key, _)| wanted(key)).map(|(key, object)| object.meta(key)).collect();
                 (Answer::Listed(found), none(), None)
             }
             Request::Delete { key } => {
