@@ -102,10 +102,7 @@ pub fn process_cpu_s() -> f64 {
 
 fn cpu_s(clock: ClockId) -> f64 {
     let time = clock_gettime(clock);
-    #[allow(clippy::cast_precision_loss)] // a figure for people
-    {
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-    }
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn panicked(payload: &(dyn std::any::Any + Send)) -> Outcome {

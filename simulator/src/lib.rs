@@ -21,6 +21,9 @@
 //! | [`run`] | one plan, from start to verdict |
 //! | [`shrink`] | the smallest plan that still fails |
 //! | [`gallery`] | planted defects, each of which must be caught |
+//! | [`batch`] | many runs, each on a thread of its own |
+//! | [`campaign`] | scenarios times seeds: everything run, shrunk and added up |
+//! | [`token`] | one run's name, for a replay |
 //! | [`report`] | text, JSON, JUnit and HTML |
 //! | [`args`] | the command line |
 //!
@@ -37,6 +40,7 @@ pub mod oracle;
 pub mod plan;
 pub mod points;
 pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod seed;
 pub mod shrink;

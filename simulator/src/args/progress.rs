@@ -51,7 +51,6 @@ impl ProgressLine {
 /// Runs, simulated time, rate, how long it may still take, and what broke.
 fn words(progress: Progress, cpu_s: f64, elapsed: Duration) -> String {
     let Progress { runs, planned, simulated_ms, broken } = progress;
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     // for people
     let rate = (simulated_ms as f64 / 1_000.0 / cpu_s.max(0.001)) as u64;
     let left_ms =

@@ -34,18 +34,16 @@ impl Restores {
             let sequence = last.header.sequence;
             format!("epoch {epoch} restores {}, but record {sequence} shows {}", shown(from), shown(newest))
         })?;
-        // And by what was promised, whatever the log says: an acknowledged checkpoint is older than the restored one, or was
-        // discarded when its job ended.
+        // And by what was promised, whatever the log makes of it: nothing is older than the newest acknowledged checkpoint,
+        // unless its files went when its job ended.
         let known = last.state.jobs.get(job);
-        let discarded = |id: u64| {
+        let is_discarded = |id: u64| {
             let mut snapshots = known.into_iter().flat_map(|known| known.snapshots());
             snapshots.any(|snapshot| snapshot.id == id && snapshot.state == Fate::Discarded)
         };
         let acknowledged = self.acknowledged.get(job).into_iter().flatten();
-        let promised = acknowledged
-            .filter(|(id, added_under)| **added_under <= epoch && !discarded(**id))
-            .map(|(id, _)| *id)
-            .max();
+        let newest = acknowledged.filter(|(_, added_under)| **added_under <= epoch).map(|(id, _)| *id).max();
+        let promised = newest.filter(|id| !is_discarded(*id));
         must(from >= promised, NEVER_BACK, || {
             format!("epoch {epoch} restores {}, but {} was acknowledged", shown(from), shown(promised))
         })
@@ -170,8 +168,10 @@ mod tests {
         let drafts = [Draft::claim(1, "a").live(&[6])];
         assert_eq!(verdict(&drafts, &[recorded(7, 1), restored(1, Some(6))]), Some(NEVER_BACK));
         assert_eq!(verdict(&[Draft::claim(1, "a")], &[recorded(7, 1), restored(1, None)]), Some(NEVER_BACK));
-        let discarded = Draft { history: vec![(7, "discarded", 1)], ..Draft::claim(1, "a") };
-        assert_eq!(verdict(&[discarded], &[recorded(7, 1), restored(1, None)]), None);
+        let gone = |fate| Draft { history: vec![(6, "subsumed", 1), (7, fate, 1)], ..Draft::claim(1, "a") };
+        let events = [recorded(6, 1), recorded(7, 1), restored(1, None)];
+        assert_eq!(verdict(&[gone("discarded")], &events), None);
+        assert_eq!(verdict(&[gone("subsumed")], &events), Some(NEVER_BACK));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::token;
 use crate::trace::reached;
 
 const STYLE: &str = include_str!("html/page.css");
-/// Failures that the page describes; JSON has all of them.
-const FAILURES_MAX: usize = 50;
+/// Failures like another one that the page lists; JSON has all of them.
+const ALIKE_MAX: usize = 100;
 /// Events of the run in detail that the page lists.
 const EVENTS_MAX: usize = 5_000;
 
@@ -39,7 +39,8 @@ pub fn html(summary: &Summary, detail: Option<&Detail>) -> String {
                 }
                 main {
                     (tiles(summary))
-                    @for failure in summary.failures.iter().take(FAILURES_MAX) { (failed(summary, failure)) }
+                    @for failure in summary.failures.iter().filter(|failure| !failure.is_like_another()) { (failed(summary, failure)) }
+                    (like_those(summary))
                     @if let Some(detail) = detail { (in_detail(summary, detail)) }
                     div class="columns" {
                         (recoveries(summary))
@@ -71,7 +72,6 @@ fn ran(summary: &Summary) -> String {
 }
 
 fn tiles(summary: &Summary) -> Markup {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     // for people
     let rate = (summary.simulated_ms() as f64 / 1_000.0 / summary.cpu_s.max(0.001)) as u64;
     let recovery = summary.worst_recovery().and_then(|(_, run)| run.recovery_ms);
@@ -120,6 +120,25 @@ fn failed(summary: &Summary, failure: &Failure) -> Markup {
                 details {
                     summary { "The trace around it" }
                     pre { @for line in &failure.excerpt { span class=(if line.starts_with('>') { "hit" } else { "" }) { (line) } "\n" } }
+                }
+            }
+        }
+    }
+}
+
+/// The failures that were not shrunk, because another one like them was.
+fn like_those(summary: &Summary) -> Markup {
+    let alike: Vec<_> = summary.failures.iter().filter(|failure| failure.is_like_another()).collect();
+    html! {
+        @if !alike.is_empty() {
+            section class="failure" {
+                details {
+                    summary { (words::counted(alike.len() as u64, "more run")) " that broke the same promises in the same scenarios" }
+                    @for failure in alike.iter().take(ALIKE_MAX) {
+                        p class="alike" { code { (failure.violation.property) } " after " (words::time(failure.violation.at_ms)) ": " (failure.violation.what) }
+                        pre class="command" { "holdfast-sim replay " (failure.token) }
+                    }
+                    @if alike.len() > ALIKE_MAX { p class="quiet" { "… " code { "--format json" } " has all of them" } }
                 }
             }
         }

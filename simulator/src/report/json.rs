@@ -1,8 +1,11 @@
 //! The summary for programs. Its fields are part of the command's contract: none is renamed or dropped.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::campaign::{Failure, Summary};
+use crate::trace::reached;
 
 /// The summary as one JSON object.
 pub fn json(summary: &Summary) -> Value {
@@ -21,12 +24,15 @@ pub fn json(summary: &Summary) -> Value {
         "simulated_seconds": seconds(summary.simulated_ms()),
         "cpu_seconds": summary.cpu_s,
         "worst_recovery_seconds": summary.worst_recovery().and_then(|(_, run)| run.recovery_ms).map(seconds),
-        "reached": summary.reached(),
+        "reached": every_thing(&summary.reached()),
         "hash": summary.hash,
     })
 }
+/// Those that were never met too, with 0: whoever reads this wants to see them.
+fn every_thing(reached: &BTreeMap<&'static str, u64>) -> BTreeMap<&'static str, u64> {
+    reached::ALL.into_iter().map(|what| (what, reached.get(what).copied().unwrap_or_default())).collect()
+}
 
-#[allow(clippy::cast_precision_loss)] // milliseconds of any campaign fit a float's 53 bits
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1_000.0
 }
@@ -60,6 +66,7 @@ mod tests {
         assert!(value["simulated_seconds"].as_f64().expect("a number") > 40.0 * 60.0);
         assert_eq!(value["worst_recovery_seconds"], 8.0);
         assert!(value["reached"]["restored from a checkpoint"].as_u64().expect("a count") >= 40);
+        assert_eq!(value["reached"]["zombie write fenced"], 0, "what was never met is there too");
 
         let violation = &value["violations"][0];
         assert_eq!(names(violation), ["faults", "hash", "property", "seed", "token"]);

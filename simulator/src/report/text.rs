@@ -14,8 +14,8 @@ use crate::trace::{Outcome, Trace, reached};
 const LIVENESS: [&str; 2] = [property::LEADS_AGAIN, property::RUNS_AGAIN];
 /// Where lines are broken.
 const WIDTH: usize = 110;
-/// Failures that are shown in full; the others are counted.
-const SHOWN_MAX: usize = 10;
+/// Failures like another one that are listed; JSON has all of them.
+const ALIKE_MAX: usize = 10;
 
 /// The summary of a campaign.
 pub fn text(summary: &Summary) -> String {
@@ -40,24 +40,26 @@ pub fn text(summary: &Summary) -> String {
             row(&mut text, "missed", &[format!("{name} is for `{what}`, and none of its {runs} met it")]);
         }
     }
-    for failure in summary.failures.iter().take(SHOWN_MAX) {
+    let (alike, shrunk): (Vec<_>, Vec<_>) =
+        summary.failures.iter().partition(|failure| failure.is_like_another());
+    for failure in shrunk {
         failed(&mut text, summary, failure);
     }
-    if let Some(more) = summary.failures.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
-        line(
-            &mut text,
-            format_args!(
-                "\nand {}; `--format json` has all of them",
-                words::counted(more as u64, "more violation")
-            ),
-        );
+    if !alike.is_empty() {
+        line(&mut text, format_args!("\n{} like those:", words::counted(alike.len() as u64, "more run")));
+    }
+    for failure in alike.iter().take(ALIKE_MAX) {
+        let path = summary.scenarios[failure.scenario].scenario.path.as_deref();
+        line(&mut text, format_args!("  {}: {}", failure.violation.property, replay(&failure.token, path)));
+    }
+    if alike.len() > ALIKE_MAX {
+        text.push_str("  …; `--format json` has all of them\n");
     }
     text
 }
 
 fn head(summary: &Summary) -> String {
     let mut text = String::new();
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     // for people
     let rate = (summary.simulated_ms() as f64 / 1_000.0 / summary.cpu_s.max(0.001)) as u64;
     line(
@@ -239,9 +241,10 @@ mod tests {
     #[test]
     fn when_all_held_the_summary_says_what_was_tried_and_what_was_never_met() {
         let text = text_of(&testing::held, 1..=10);
+        let safety = format!("safety     ok      {} properties, ", property::ALL.len() - LIVENESS.len());
         for line in [
             "2 scenarios · 20 runs · ",
-            "safety     ok      17 properties, ",
+            &safety,
             "liveness   ok      2 properties, worst recovery 8 s (anything, seed 6)",
             "reached    restored from a checkpoint ",
             "never      zombie write fenced · unknown resolved as recorded",
@@ -264,7 +267,7 @@ mod tests {
             "the store takes ",
             "    >   ",
             "  again: holdfast-sim replay anything.",
-            "not shrunk: another one like it was",
+            " more runs like those:\n  fenced: holdfast-sim replay anything.",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -23,7 +23,6 @@ pub fn counted(number: u64, one: &str) -> String {
 
 /// `41.2 M`, for numbers that nobody reads to the last digit.
 pub fn about(number: u64) -> String {
-    #[allow(clippy::cast_precision_loss)] // it is rounded anyway
     let float = number as f64;
     match number {
         0..100_000 => thousands(number),

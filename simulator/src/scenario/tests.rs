@@ -9,6 +9,10 @@ fn parse(text: &str) -> Result<Scenario, Broken> {
     Scenario::parse("story", "story.yaml", text)
 }
 
+fn refusal(text: &str) -> String {
+    parse(text).expect_err(text).to_string()
+}
+
 fn good(text: &str) -> Scenario {
     parse(text).unwrap_or_else(|broken| panic!("{broken}"))
 }
@@ -82,7 +86,7 @@ fn a_mistake_is_shown_with_its_place_and_what_is_allowed() {
         ("swarm: { faults: 3, of: [] }", "4:8", "name the kinds of the swarm"),
         ("swarm: { faults: 3, nth: 0..3, of: [fail-task: {}] }", "4:8", "counts visits from 1"),
     ] {
-        let refused = parse(&with(lines)).expect_err(lines).to_string();
+        let refused = refusal(&with(lines));
         assert!(refused.starts_with(&format!("story.yaml:{place}: ")), "{lines}\n{refused}");
         assert!(refused.contains(says), "{lines}\n{refused}");
         assert!(!refused.contains(" at line "), "the place is said once: {refused}");
@@ -101,7 +105,7 @@ fn a_file_without_a_story_or_without_its_phases_is_refused() {
         ("# A list.\nfaulty: [60s]\nhealed: 1s\n", "story.yaml:2:9: one value belongs here"),
         ("# Not YAML.\nfaulty: {60s\nhealed: 1s\n", "story.yaml:"),
     ] {
-        let refused = parse(text).expect_err(text).to_string();
+        let refused = refusal(text);
         assert!(refused.starts_with(says) || refused.contains(says), "{text}\n{refused}");
     }
 }
@@ -179,7 +183,7 @@ fn a_swarm_leaves_kinds_out_and_ties_some_faults_to_points() {
 
 #[test]
 fn every_shipped_scenario_parses_and_its_plans_survive_being_printed() {
-    assert!(!shipped().is_empty());
+    assert!(shipped().len() >= 20);
     for (name, _) in shipped() {
         let scenarios = find(name).unwrap_or_else(|broken| panic!("{broken}"));
         for seed in 0..20 {
@@ -188,6 +192,66 @@ fn every_shipped_scenario_parses_and_its_plans_survive_being_printed() {
             assert_eq!(serde_json::from_str::<Plan>(&printed).expect(&printed), plan, "{name}, seed {seed}");
         }
     }
+}
+
+#[test]
+fn every_shipped_scenario_tells_its_story_its_incident_and_what_it_is_for() {
+    let readme = include_str!("../../../scenarios/README.md");
+    for (name, text) in shipped() {
+        let scenario = &find(name).unwrap_or_else(|broken| panic!("{broken}"))[0];
+        assert!(scenario.story.ends_with('.') && scenario.story.len() > 30, "{name}: {}", scenario.story);
+        assert!(!scenario.reaches.is_empty(), "{name} is for nothing");
+        let comments: String = text.lines().filter(|line| line.starts_with('#')).collect();
+        for incident in &scenario.incidents {
+            let number = incident.split('#').next_back().expect("a part");
+            assert!(comments.contains(number), "{name} does not tell of {incident}");
+        }
+        assert!(
+            readme.contains(&format!("[`{name}`]({name}.yaml)")),
+            "scenarios/README.md does not list {name}"
+        );
+    }
+}
+
+/// What is allowed in the place of `none-of-them`: the list comes from the types.
+fn allowed(lines: &str) -> BTreeSet<String> {
+    let refused = refusal(&with(lines));
+    refused.split("expected one of ").nth(1).expect(&refused).split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_swarm_holds_every_kind_of_fault() {
+    let swarm = find("swarm").unwrap_or_else(|broken| panic!("{broken}")).remove(0);
+    let specs = swarm.file.swarm.expect("it is a swarm").value.of;
+    let kinds: BTreeSet<String> = specs.into_iter().map(|spec| spec.value.name).collect();
+    assert_eq!(kinds, allowed("faults:\n  - none-of-them: {}"));
+}
+
+#[test]
+fn the_documentation_names_everything_that_a_file_may_hold_and_its_example_is_good() {
+    let page = include_str!("../../../docs/simulator.md");
+    for lines in [
+        "none-of-them: 1",
+        "world: { none-of-them: 1 }",
+        "job: { none-of-them: 1 }",
+        "job: { restart: { none-of-them: {} } }",
+        "faults:\n  - none-of-them: {}",
+        "faults:\n  - fail-task:\n    at: { none-of-them: 1 }",
+        "faults:\n  - kill: { process: none-of-them }",
+        "faults:\n  - api-refuses: { none-of-them: 1 }\n    for: 1s",
+        "swarm: { none-of-them: 1 }",
+    ] {
+        for name in allowed(lines) {
+            let named = [format!("`{name}`"), format!("`{name}:")].iter().any(|name| page.contains(name));
+            assert!(named, "docs/simulator.md does not name {name}");
+        }
+    }
+    for property in crate::oracle::property::ALL.into_iter().chain([crate::batch::NO_PANIC]) {
+        assert!(page.contains(&format!("| `{property}` |")), "docs/simulator.md does not name {property}");
+    }
+    let example =
+        page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    assert_eq!(good(example).incidents, ["FLINK-22494"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::points::{Due, Points};
 
 /// The faults of a run.
 #[derive(Debug)]
-pub struct Faults {
+pub(super) struct Faults {
     points: Points,
     /// By their time, the earliest last.
     waiting: Vec<(u64, usize)>,
@@ -16,20 +16,20 @@ pub struct Faults {
 
 /// A fault that begins now.
 #[derive(Debug)]
-pub struct Begins {
+pub(super) struct Begins {
     /// Its index in the plan.
-    pub index: usize,
+    pub(super) index: usize,
     /// Who came to the point that it is tied to.
-    pub actor: Option<String>,
+    pub(super) actor: Option<String>,
     /// Whoever waits there goes on when this is dropped.
-    pub due: Option<Due>,
+    _due: Option<Due>,
 }
 
 // === impl Faults ===
 
 impl Faults {
     /// All of this plan's.
-    pub fn of(plan: &Plan, points: Points) -> Self {
+    pub(super) fn of(plan: &Plan, points: Points) -> Self {
         let at = |(index, fault): (usize, &Fault)| match fault.when {
             When::AtMs(at_ms) => Some((at_ms, index)),
             When::On { .. } => None,
@@ -40,31 +40,31 @@ impl Faults {
     }
 
     /// Those that begin now. Once everything is mended there are none, and nobody waits for one.
-    pub fn begin(&mut self, now_ms: u64) -> Vec<Begins> {
+    pub(super) fn begin(&mut self, now_ms: u64) -> Vec<Begins> {
         let tied = self.points.take_due();
         if self.over {
             return Vec::new();
         }
         let mut begin = Vec::new();
         while let Some((_, index)) = self.waiting.pop_if(|(at_ms, _)| *at_ms <= now_ms) {
-            begin.push(Begins { index, actor: None, due: None });
+            begin.push(Begins { index, actor: None, _due: None });
         }
         let tied = tied.into_iter().map(|due| Begins {
             index: due.fault,
             actor: Some(due.actor.clone()),
-            due: Some(due),
+            _due: Some(due),
         });
         begin.extend(tied);
         begin
     }
 
     /// This one lasts until then.
-    pub fn lasts(&mut self, index: usize, until_ms: u64) {
+    pub(super) fn lasts(&mut self, index: usize, until_ms: u64) {
         self.going.push((until_ms, index));
     }
 
     /// Those that end now.
-    pub fn end(&mut self, now_ms: u64) -> Vec<usize> {
+    pub(super) fn end(&mut self, now_ms: u64) -> Vec<usize> {
         let (ended, going) = self.going.drain(..).partition(|(until_ms, _)| *until_ms <= now_ms);
         self.going = going;
         let mut ended: Vec<(u64, usize)> = ended;
@@ -73,14 +73,14 @@ impl Faults {
     }
 
     /// Everything is mended, and nothing goes wrong any more. Those that end by it.
-    pub fn heal(&mut self) -> Vec<usize> {
+    pub(super) fn heal(&mut self) -> Vec<usize> {
         self.over = true;
         self.end(u64::MAX)
     }
 }
 
 /// Whether it lasts, or happens at once and is over.
-pub fn lasts(what: &What) -> bool {
+pub(super) fn lasts(what: &What) -> bool {
     match what {
         What::Kill { .. }
         | What::KillPod { .. }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn faults_begin_in_the_order_of_their_times() {
         let mut faults = faults(&[300, 100, 200]);
-        assert_eq!(begun(&mut faults, 99), []);
+        assert!(begun(&mut faults, 99).is_empty());
         assert_eq!(begun(&mut faults, 250), [1, 2]);
         assert_eq!(begun(&mut faults, 300), [0]);
     }
@@ -147,9 +147,9 @@ mod tests {
         let mut faults = faults(&[100, 20_000]);
         faults.lasts(0, 500);
         faults.lasts(7, 900);
-        assert_eq!(faults.end(499), []);
+        assert!(faults.end(499).is_empty());
         assert_eq!(faults.end(500), [0]);
         assert_eq!(faults.heal(), [7]);
-        assert_eq!(begun(&mut faults, 30_000), [], "nothing goes wrong any more");
+        assert!(begun(&mut faults, 30_000).is_empty(), "nothing goes wrong any more");
     }
 }

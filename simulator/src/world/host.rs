@@ -10,13 +10,13 @@ use turmoil::Sim;
 use super::gate::Gate;
 
 /// What a process does; its result is its exit code.
-pub type Program = Pin<Box<dyn Future<Output = i32>>>;
+pub(super) type Program = Pin<Box<dyn Future<Output = i32>>>;
 
 /// Makes a program inside the host that runs it.
-pub type Start = Box<dyn FnOnce() -> Program>;
+pub(super) type Start = Box<dyn FnOnce() -> Program>;
 
 /// A host of the network on which one process at a time runs.
-pub struct Host {
+pub(super) struct Host {
     name: String,
     next: Rc<RefCell<Option<Start>>>,
     exit: Rc<RefCell<Option<i32>>>,
@@ -29,23 +29,23 @@ pub struct Host {
 
 impl Host {
     /// A host of that name, with nothing on it yet.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub(super) fn new(name: impl Into<String>) -> Self {
         let (next, exit, gate) = Default::default();
         Self { name: name.into(), next, exit, gate, registered: false, running: false }
     }
 
     /// Its name in the network, and in the trace.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// Whether the network knows it.
-    pub fn is_registered(&self) -> bool {
+    pub(super) fn is_registered(&self) -> bool {
         self.registered
     }
 
     /// Whether a process runs on it.
-    pub fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.running
     }
 
@@ -53,7 +53,7 @@ impl Host {
     ///
     /// # Panics
     /// When one runs already.
-    pub fn start(&mut self, sim: &mut Sim<'_>, start: Start) {
+    pub(super) fn start(&mut self, sim: &mut Sim<'_>, start: Start) {
         assert!(!self.running, "{} runs a process already", self.name);
         self.running = true;
         *self.exit.borrow_mut() = None;
@@ -79,26 +79,26 @@ impl Host {
     }
 
     /// Ends the process at once; whatever it holds is let go, and the other sides of its connections see that.
-    pub fn kill(&mut self, sim: &mut Sim<'_>) {
+    pub(super) fn kill(&mut self, sim: &mut Sim<'_>) {
         if std::mem::take(&mut self.running) {
             sim.crash(self.name.as_str());
         }
     }
 
     /// Its exit code, once, if it has ended by itself.
-    pub fn take_exit(&mut self, sim: &mut Sim<'_>) -> Option<i32> {
+    pub(super) fn take_exit(&mut self, sim: &mut Sim<'_>) -> Option<i32> {
         let code = self.exit.borrow_mut().take()?;
         self.kill(sim);
         Some(code)
     }
 
     /// The process stands still from now on.
-    pub fn pause(&self) {
+    pub(super) fn pause(&self) {
         self.gate.borrow().shut();
     }
 
     /// It goes on.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.gate.borrow().open();
     }
 }

@@ -4,25 +4,25 @@ use super::pods::Pod;
 
 /// The Jobs of the deployment: one, and for a while two when it is upgraded.
 #[derive(Debug, Clone)]
-pub struct Jobs {
+pub(super) struct Jobs {
     pods: usize,
     all: Vec<Job>,
 }
 
 /// A Kubernetes Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub(super) struct Job {
     /// Its UID.
-    pub generation: String,
+    pub(super) generation: String,
     /// A pod of it has succeeded: it wants no more.
-    pub complete: bool,
+    pub(super) complete: bool,
     /// When somebody deletes it.
-    pub deleted_at_ms: Option<u64>,
+    pub(super) deleted_at_ms: Option<u64>,
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Make a pod for the Job of this UID.
     Create {
         /// The Job.
@@ -39,35 +39,26 @@ pub enum Action {
 
 impl Jobs {
     /// One Job, which wants so many pods at a time.
-    pub fn new(pods: usize, generation: String) -> Self {
+    pub(super) fn new(pods: usize, generation: String) -> Self {
         Self { pods, all: vec![Job { generation, complete: false, deleted_at_ms: None }] }
     }
 
     /// Makes another Job, and deletes those that are there a little later.
-    pub fn upgrade(&mut self, generation: String, deleted_at_ms: u64) {
+    pub(super) fn upgrade(&mut self, generation: String, deleted_at_ms: u64) {
         for job in &mut self.all {
             job.deleted_at_ms.get_or_insert(deleted_at_ms);
         }
         self.all.push(Job { generation, complete: false, deleted_at_ms: None });
     }
 
-    /// The newest Job's UID.
-    pub fn newest(&self) -> &str {
-        self.all.last().map_or("", |job| &job.generation)
-    }
-
-    /// Whether the newest Job has come to its end.
-    pub fn is_complete(&self) -> bool {
-        self.all.last().is_some_and(|job| job.complete)
-    }
-
     /// What is to be done about these pods.
-    pub fn step(&mut self, now_ms: u64, pods: &[Pod]) -> Vec<Action> {
+    pub(super) fn step(&mut self, now_ms: u64, pods: &[Pod]) -> Vec<Action> {
         let mut actions = Vec::new();
         for job in &mut self.all {
             let of_job = || pods.iter().filter(|pod| pod.generation == job.generation);
             // A kubelet that cannot be reached has told nobody.
-            let complete = of_job().any(|pod| pod.reachable && pod.object && pod.succeeded() && pod.is_over());
+            let complete =
+                of_job().any(|pod| pod.reachable && pod.object && pod.succeeded() && pod.is_over());
             job.complete |= complete;
             let gone = job.deleted_at_ms.is_some_and(|at_ms| at_ms <= now_ms);
             if gone || job.complete {
@@ -110,7 +101,7 @@ mod tests {
         assert_eq!(jobs.step(0, &[]), [create("g1")]);
         let mut old = pod("a", "g1");
         assert_eq!(jobs.step(0, std::slice::from_ref(&old)), []);
-        old.deleting = Some(Deleting { grace_ms: 0, known_at_ms: None });
+        old.deleting = Some(Deleting { grace_ms: 0, noticed_at_ms: 0, known_at_ms: None });
         assert_eq!(jobs.step(0, &[old]), [create("g1")]);
     }
 
@@ -121,7 +112,6 @@ mod tests {
         done.job_manager.phase = Phase::Done { code: 0 };
         done.sidecar.phase = Phase::Done { code: 0 };
         assert_eq!(jobs.step(0, &[done]), []);
-        assert!(jobs.is_complete());
         assert_eq!(jobs.step(0, &[]), []);
     }
 
@@ -135,6 +125,5 @@ mod tests {
         let both = [old, new];
         assert_eq!(jobs.step(2_999, &both), []);
         assert_eq!(jobs.step(3_000, &both), [Action::Delete { pod: "a".into() }]);
-        assert_eq!(jobs.newest(), "g2");
     }
 }

@@ -6,7 +6,7 @@ use turmoil::Sim;
 
 /// What is wrong with a link. The later wins when several things are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wrong {
+pub(super) enum Wrong {
     /// What is sent is lost; new connections are refused at once, old ones never hear of each other again.
     Cut,
     /// What is sent waits, and arrives when the link is mended: late, but in order.
@@ -15,26 +15,26 @@ pub enum Wrong {
 
 /// The state of all links.
 #[derive(Debug, Default)]
-pub struct Links {
+pub(super) struct Links {
     now: BTreeMap<(String, String), Wrong>,
 }
 
 /// What is wrong between two sets of hosts, in both directions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub(super) struct Trouble {
     /// The one side.
-    pub of: BTreeSet<String>,
+    pub(super) of: BTreeSet<String>,
     /// The other side; hosts that are on both are no link.
-    pub with: BTreeSet<String>,
+    pub(super) with: BTreeSet<String>,
     /// What is wrong.
-    pub wrong: Wrong,
+    pub(super) wrong: Wrong,
 }
 
 // === impl Links ===
 
 impl Links {
     /// Makes the links what these troubles say; everything else is healthy. All hosts must be registered.
-    pub fn set(&mut self, sim: &Sim<'_>, troubles: &[Trouble]) {
+    pub(super) fn set(&mut self, sim: &Sim<'_>, troubles: &[Trouble]) {
         let wanted = wanted(troubles);
         for (pair, was) in &self.now {
             let (a, b) = (pair.0.as_str(), pair.1.as_str());

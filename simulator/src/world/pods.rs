@@ -6,59 +6,59 @@ use super::api::NAMESPACE;
 use super::restarts::Restarts;
 
 /// The container that runs the JobManager.
-pub const JOB_MANAGER: &str = "jobmanager";
+pub(super) const JOB_MANAGER: &str = "jobmanager";
 /// The native sidecar: an init container that is always started again and outlives the others.
-pub const SIDECAR: &str = "holdfast";
+pub(super) const SIDECAR: &str = "holdfast";
 
 /// For this long a container that ended is shown as terminated; then as waiting for its next start.
 const SHOWN_TERMINATED_MS: u64 = 1_000;
 
 /// A pod of the Job, from its creation until nothing of it is left.
 #[derive(Debug, Clone)]
-pub struct Pod {
+pub(super) struct Pod {
     /// Which pair of hosts it runs on.
-    pub slot: usize,
+    pub(super) slot: usize,
     /// Its name, which is never used again.
-    pub name: String,
+    pub(super) name: String,
     /// Its UID.
-    pub uid: String,
+    pub(super) uid: String,
     /// The Job that it belongs to, by its UID.
-    pub generation: String,
+    pub(super) generation: String,
     /// The sidecar.
-    pub sidecar: Container,
+    pub(super) sidecar: Container,
     /// The JobManager.
-    pub job_manager: Container,
+    pub(super) job_manager: Container,
     /// The pod's object is there.
-    pub object: bool,
+    pub(super) object: bool,
     /// Somebody deleted it; what it is then.
-    pub deleting: Option<Deleting>,
+    pub(super) deleting: Option<Deleting>,
     /// Its kubelet reaches the API server.
-    pub reachable: bool,
+    pub(super) reachable: bool,
 }
 
 /// A pod that is being deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deleting {
+pub(super) struct Deleting {
     /// How long its processes have after its kubelet knows of it.
-    pub grace_ms: u64,
-    /// When its kubelet learned of it.
-    pub known_at_ms: Option<u64>,
+    pub(super) grace_ms: u64,
+    /// When its kubelet notices it, unless it is cut off then.
+    pub(super) noticed_at_ms: u64,
+    /// When its kubelet noticed it.
+    pub(super) known_at_ms: Option<u64>,
 }
 
 /// A container and its process.
 #[derive(Debug, Clone, Default)]
-pub struct Container {
+pub(super) struct Container {
     /// What it is in.
-    pub phase: Phase,
+    pub(super) phase: Phase,
     /// How often it ended.
-    pub restarts: Restarts,
-    /// When it was asked to stop.
-    pub asked_to_stop_ms: Option<u64>,
+    pub(super) restarts: Restarts,
 }
 
 /// What a container is in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     /// It is created, and nothing else has happened yet.
     #[default]
     Created,
@@ -91,7 +91,7 @@ enum Shown {
 
 /// Everything about a pod that the API server shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
+pub(super) struct View {
     sidecar: (Shown, u32),
     job_manager: (Shown, u32),
     deleting: bool,
@@ -102,30 +102,30 @@ pub struct View {
 
 impl Pod {
     /// A pod that the controller has just made.
-    pub fn new(slot: usize, name: String, uid: String, generation: String) -> Self {
+    pub(super) fn new(slot: usize, name: String, uid: String, generation: String) -> Self {
         let (sidecar, job_manager) = Default::default();
         let (object, reachable) = (true, true);
         Self { slot, name, uid, generation, sidecar, job_manager, object, deleting: None, reachable }
     }
 
     /// Its JobManager ended in order, and with it the pod's work.
-    pub fn succeeded(&self) -> bool {
+    pub(super) fn succeeded(&self) -> bool {
         self.job_manager.phase == Phase::Done { code: 0 }
     }
 
     /// Nothing of it runs, or will.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let over = |container: &Container| matches!(container.phase, Phase::Done { .. });
         over(&self.sidecar) && over(&self.job_manager)
     }
 
     /// Counts as one of those that the Job wants.
-    pub fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.object && self.deleting.is_none() && !self.succeeded()
     }
 
     /// What the kubelet tells the API server.
-    pub fn view(&self, now_ms: u64) -> View {
+    pub(super) fn view(&self, now_ms: u64) -> View {
         let shown = |container: &Container| (container.shown(now_ms), container.restarts.count());
         let phase = match (self.succeeded() && self.is_over(), &self.sidecar.phase) {
             (true, _) => "Succeeded",
@@ -137,7 +137,7 @@ impl Pod {
     }
 
     /// The pod's object.
-    pub fn show(&self, view: &View) -> Value {
+    pub(super) fn show(&self, view: &View) -> Value {
         let status = |name: &str, (shown, restarts): (Shown, u32)| {
             json!({
                 "name": name, "image": name, "imageID": "", "ready": shown == Shown::Running,
@@ -164,7 +164,7 @@ impl Pod {
 
 impl Container {
     /// It ended with this code. `again_in_ms`: it is started again, and the process takes that long to start.
-    pub fn ended(&mut self, now_ms: u64, code: i32, again_in_ms: Option<u64>) {
+    pub(super) fn ended(&mut self, now_ms: u64, code: i32, again_in_ms: Option<u64>) {
         let ran_ms = match self.phase {
             Phase::Runs { since_ms } => now_ms - since_ms,
             _ => 0,
@@ -179,12 +179,12 @@ impl Container {
     }
 
     /// Whether its process is to be started now.
-    pub fn is_due(&self, now_ms: u64) -> bool {
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
         matches!(self.phase, Phase::Starts { at_ms, .. } if at_ms <= now_ms)
     }
 
     /// Whatever held it back is forgiven: it starts within this time.
-    pub fn hurry(&mut self, now_ms: u64, start_ms: u64) {
+    pub(super) fn hurry(&mut self, now_ms: u64, start_ms: u64) {
         self.restarts.forget();
         if let Phase::Starts { at_ms, .. } = &mut self.phase {
             *at_ms = (*at_ms).min(now_ms + start_ms);

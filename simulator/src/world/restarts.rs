@@ -2,7 +2,7 @@
 
 /// Kubernetes' back-off of one container: at once, then 10 s, doubling up to 300 s; forgotten after 10 minutes of running.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Restarts {
+pub(super) struct Restarts {
     count: u32,
     next_ms: u64,
 }
@@ -15,7 +15,7 @@ const FORGOTTEN_AFTER_MS: u64 = 600_000;
 
 impl Restarts {
     /// How long to wait after it ran for `ran_ms` and ended.
-    pub fn wait_ms(&mut self, ran_ms: u64) -> u64 {
+    pub(super) fn wait_ms(&mut self, ran_ms: u64) -> u64 {
         if ran_ms >= FORGOTTEN_AFTER_MS {
             self.forget();
         }
@@ -26,12 +26,12 @@ impl Restarts {
     }
 
     /// Begins anew.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.next_ms = 0;
     }
 
     /// How often it was started again.
-    pub fn count(&self) -> u32 {
+    pub(super) fn count(&self) -> u32 {
         self.count
     }
 }

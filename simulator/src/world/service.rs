@@ -1,4 +1,5 @@
-//! A Kubernetes Service: one address that leads to the pod that is the newest when a connection is made.
+//! A Kubernetes Service, as a node makes it: an address of its own that leads to whichever pod is ready when a connection
+//! is made.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,15 +12,15 @@ use turmoil::net::{TcpListener, TcpStream};
 /// How long a connection to the pod may take before the client's is closed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where the connections go from now on. Those that are open stay where they are. Clones share it.
+/// Where connections go from now on. Those that are open stay where they are. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Service(Arc<Mutex<Option<String>>>);
+pub(super) struct Service(Arc<Mutex<Option<String>>>);
 
 // === impl Service ===
 
 impl Service {
     /// Points it at a host, or at none.
-    pub fn point_at(&self, host: Option<&str>) {
+    pub(super) fn point_at(&self, host: Option<&str>) {
         let mut target = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if target.as_deref() != host {
             *target = host.map(str::to_owned);
@@ -34,7 +35,7 @@ impl Service {
     ///
     /// # Errors
     /// When the port is taken.
-    pub async fn serve(self, port: u16) -> io::Result<()> {
+    pub(super) async fn serve(self, port: u16) -> io::Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
         loop {
             let (client, _) = listener.accept().await?;

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::trace::{AddAnswer, Entry, Event, Observer, reached};
+use crate::trace::{Entry, Event, Observer, reached};
 
 /// Reads the trace. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Watch(Arc<Mutex<Inner>>);
+pub(super) struct Watch(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -36,22 +36,22 @@ struct Recovery {
 
 impl Watch {
     /// The slot of the pod whose JobManager leads, as it sees it itself.
-    pub fn leader(&self) -> Option<usize> {
+    pub(super) fn leader(&self) -> Option<usize> {
         self.lock().leader
     }
 
     /// How many grants there were.
-    pub fn grants(&self) -> u64 {
+    pub(super) fn grants(&self) -> u64 {
         self.lock().grants
     }
 
     /// The worst recovery so far.
-    pub fn worst_recovery_ms(&self) -> Option<u64> {
+    pub(super) fn worst_recovery_ms(&self) -> Option<u64> {
         self.lock().recovery.worst_ms
     }
 
     /// What was reached since the last call. It is the caller who records it: an observer must not.
-    pub fn take_reached(&self) -> Vec<&'static str> {
+    pub(super) fn take_reached(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.lock().reached)
     }
 
@@ -67,7 +67,7 @@ impl Observer for Watch {
 }
 
 /// The slot of the pod that an actor is part of: `job-manager-2` is part of pod 2.
-pub fn slot_of(actor: &str) -> Option<usize> {
+pub(super) fn slot_of(actor: &str) -> Option<usize> {
     let number = actor.strip_prefix("sidecar-").or_else(|| actor.strip_prefix("job-manager-"))?;
     number.parse().ok()
 }
@@ -82,12 +82,10 @@ impl Inner {
             Event::Granted { resumed, .. } => {
                 self.leader = slot();
                 self.grants += u64::from(!resumed);
-                if *resumed {
-                    self.reached.push(reached::SESSION_RESUMED);
-                }
             }
             Event::Revoked { .. } if self.leader == slot() => self.leader = None,
-            Event::ProcessEnded { kind: "job-manager", .. } | Event::ProcessKilled { kind: "job-manager" }
+            Event::ProcessEnded { kind: "job-manager", .. }
+            | Event::ProcessKilled { kind: "job-manager" }
                 if self.leader == slot() =>
             {
                 self.leader = None;
@@ -103,8 +101,6 @@ impl Inner {
             Event::KubernetesEvent { reason, .. } if reason == "TakeoverOnEvidence" => {
                 self.reached.push(reached::TAKEOVER_ON_EVIDENCE);
             }
-            Event::JobRestored { from: Some(_), failover: true, .. } => self.reached.push(reached::RESTORED),
-            Event::AddAnswered { answer: AddAnswer::Unknown, .. } => self.reached.push(reached::AMBIGUOUS_ADD),
             _ => {}
         }
     }
@@ -129,7 +125,8 @@ impl Recovery {
             }
             Event::JobRestarting { .. } => self.down(now_ms),
             Event::ProcessKilled { kind: "task-manager" } => self.down(now_ms),
-            Event::ProcessEnded { kind: "job-manager", .. } | Event::ProcessKilled { kind: "job-manager" }
+            Event::ProcessEnded { kind: "job-manager", .. }
+            | Event::ProcessKilled { kind: "job-manager" }
                 if self.running_in.as_ref() == Some(&entry.actor) =>
             {
                 self.down(now_ms);

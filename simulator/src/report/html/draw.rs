@@ -258,13 +258,9 @@ pub(super) fn shape(kind: MarkKind, x: f64, y: f64) -> String {
 fn px(number: f64) -> String {
     format!("{number:.1}")
 }
-
-#[allow(clippy::cast_precision_loss)] // pixels
 fn number(count: usize) -> f64 {
     count as f64
 }
-
-#[allow(clippy::cast_precision_loss)] // pixels
 fn share(part: u64, whole: u64) -> f64 {
     part.min(whole) as f64 / whole.max(1) as f64
 }

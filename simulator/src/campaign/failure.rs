@@ -1,0 +1,143 @@
+//! What broke, made as small as it can be.
+
+use std::collections::BTreeSet;
+
+use super::summary::{OfRun, OfScenario};
+use crate::batch::{self, Runner};
+use crate::oracle::Violation;
+use crate::plan::{Fault, Plan};
+use crate::report::words;
+use crate::scenario::Scenario;
+use crate::shrink::{self, Cut};
+use crate::token::Token;
+use crate::trace::Trace;
+
+/// A run that broke a promise, as small as it could be made.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The scenario's index in the summary.
+    pub scenario: usize,
+    /// The seed.
+    pub seed: u64,
+    /// What broke, in the run that the token names.
+    pub violation: Violation,
+    /// Names the run that was shrunk.
+    pub token: Token,
+    /// The faults that are left.
+    pub faults: Vec<Fault>,
+    /// How many there were.
+    pub faults_before: usize,
+    /// The trace around the violation, a line for each event.
+    pub excerpt: Vec<String>,
+    /// What shrinking did.
+    pub shrinking: Shrinking,
+}
+
+/// What became of the attempt to make a failure smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shrinking {
+    /// It took this many runs.
+    Done {
+        /// How many.
+        runs: u32,
+        /// The budget ended it.
+        gave_up: bool,
+    },
+    /// Enough like it were shrunk already.
+    LikeAnother,
+    /// The same plan did not fail again.
+    NotRepeated,
+}
+
+/// Runs of one failure's shrinking, at most.
+const SHRINK_RUNS_MAX: u32 = 120;
+/// Failures that are shrunk, at most; the first of every scenario and property come first.
+const SHRUNK_MAX: usize = 8;
+/// Events before and behind a violation that are shown.
+const EXCERPT: (usize, usize) = (30, 5);
+
+// === impl Failure ===
+
+impl Failure {
+    /// Whether it was not shrunk, because another one of its scenario that broke the same promise was.
+    pub fn is_like_another(&self) -> bool {
+        self.shrinking == Shrinking::LikeAnother
+    }
+}
+
+/// Everything that broke; the first of each kind is shrunk.
+pub(super) fn all(runner: Runner<'_>, scenarios: &[OfScenario]) -> Vec<Failure> {
+    let mut kinds = BTreeSet::new();
+    let mut failures = Vec::new();
+    for (index, of_scenario) in scenarios.iter().enumerate() {
+        for run in &of_scenario.runs {
+            let Some(violation) = &run.violation else { continue };
+            let is_new = kinds.len() < SHRUNK_MAX && kinds.insert((index, violation.property));
+            let scenario = &of_scenario.scenario;
+            failures.push(if is_new {
+                shrunk(runner, scenario, index, run.seed, violation)
+            } else {
+                unshrunk(scenario, index, run, violation)
+            });
+        }
+    }
+    failures
+}
+
+/// Makes a failure as small as it can be, and runs the rest once more for its trace.
+fn shrunk(
+    runner: Runner<'_>,
+    scenario: &Scenario,
+    index: usize,
+    seed: u64,
+    violation: &Violation,
+) -> Failure {
+    let plan = scenario.plan(seed);
+    let breaks_same = |plan: &Plan| {
+        let broken = batch::alone(runner, plan).outcome.violation;
+        broken.is_some_and(|broken| broken.property == violation.property)
+    };
+    let (cut, shrinking) = match shrink::shrink(&plan, SHRINK_RUNS_MAX, &mut |plan| breaks_same(plan)) {
+        Ok(shrunk) => (shrunk.cut, Shrinking::Done { runs: shrunk.runs, gave_up: shrunk.gave_up }),
+        Err(shrink::NotRepeated) => (Cut::default(), Shrinking::NotRepeated),
+    };
+    let left = cut.apply(&plan).expect("the cut was made of this plan");
+    let ran = batch::alone(runner, &left);
+    let violation = ran.outcome.violation.unwrap_or_else(|| violation.clone());
+    Failure {
+        scenario: index,
+        seed,
+        excerpt: excerpt(&ran.trace, violation.entry),
+        violation,
+        token: Token::new(scenario, seed, cut, &ran.outcome.hash),
+        faults: left.faults,
+        faults_before: plan.faults.len(),
+        shrinking,
+    }
+}
+
+fn unshrunk(scenario: &Scenario, index: usize, run: &OfRun, violation: &Violation) -> Failure {
+    let faults = scenario.plan(run.seed).faults;
+    Failure {
+        scenario: index,
+        seed: run.seed,
+        violation: violation.clone(),
+        token: Token::new(scenario, run.seed, Cut::default(), &run.hash),
+        faults_before: faults.len(),
+        faults,
+        excerpt: Vec::new(),
+        shrinking: Shrinking::LikeAnother,
+    }
+}
+
+/// The events around this one.
+fn excerpt(trace: &Trace, entry: usize) -> Vec<String> {
+    let entries = trace.entries();
+    let (before, behind) = EXCERPT;
+    let to = entry.saturating_add(behind + 1).min(entries.len());
+    let from = entry.saturating_sub(before).min(to);
+    let line = |(index, event): (usize, _)| {
+        format!("{} {}", if from + index == entry { ">" } else { " " }, words::entry(event))
+    };
+    entries[from..to].iter().enumerate().map(line).collect()
+}
