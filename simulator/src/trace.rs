@@ -73,7 +73,7 @@ impl Trace {
             observer.observe(&entry);
         }
         inner.entries.push(entry);
-        if inner.entries.len() % BLOCK == 0 {
+        if inner.entries.len().is_multiple_of(BLOCK) {
             inner.blocks.push(*inner.hasher.finalize().as_bytes());
         }
     }
