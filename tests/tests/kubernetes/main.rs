@@ -42,7 +42,7 @@ async fn a_restart_is_not_a_change_of_leadership() -> Result<(), Failure> {
         rule("a stop releases the Lease, and the next pod leads at once", restart::stopped(world)).await?;
         rule("a stop beside a living JobManager leaves the Lease to expire", restart::deserted(world))
             .await?;
-        rule("a Lease that is deleted is made again", restart::lease_deleted(world)).await
+        rule("a Lease that is deleted is its holder's again", restart::lease_deleted(world)).await
     })
     .await
 }

@@ -75,25 +75,24 @@ pub(crate) async fn deserted(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// The rival may be the first to see that it is gone, and leaves it to its holder.
 pub(crate) async fn lease_deleted(world: &mut World) -> Result<()> {
     let deployment = world.deployment().await?;
     let (candidate, mut session) = deployment.leader("pod-1").await?;
-    let (_rival, waiting) = deployment.contender("pod-2").await?;
-    for _ in 0..3 {
+    let (mut rival, waiting) = deployment.contender("pod-2").await?;
+    let epoch = session.epoch()?;
+    for _ in 0..5 {
+        rival.wait_until_standing("others", LIMIT).await?;
         deployment.namespace.delete_lease(LEASE).await?;
         let back = async || deployment.namespace.lease(LEASE).await;
         wait::until("the Lease to be made again", LIMIT, back).await?;
     }
     renewed(&deployment.namespace, 3).await?;
+    session.require_undisturbed(epoch)?;
+    session.add_checkpoint().await?;
+    ensure!(waiting.epoch().is_err(), "the other pod was granted leadership");
     let newest = candidate.status().await?["newest_epoch"].as_u64();
-    // Whoever was faster to make it leads. Its epoch is newer than any before, and the other one does not lead.
-    match waiting.epoch() {
-        Err(_) => {
-            session.require_undisturbed(1)?;
-            session.add_checkpoint().await?;
-        }
-        Ok(epoch) => ensure!(epoch > 1 && !(session.leads() && waiting.leads()), "{newest:?}"),
-    }
+    ensure!(newest == Some(epoch), "the newest epoch is {newest:?}, not {epoch}");
     let lease = deployment.namespace.lease(LEASE).await?.context("the Lease is gone")?;
     let annotations = lease.metadata.annotations.unwrap_or_default();
     let noted = annotations.get("holdfast.io/epoch").and_then(|epoch| epoch.parse::<u64>().ok());
