@@ -7,13 +7,23 @@
 //! | --- | --- |
 //! | [`namespace`] | a namespace: pods, Leases and Events in it, and service accounts with their tokens |
 //! | [`candidate`] | a sidecar that stands for election |
+//! | [`deployment`] | a namespace with a store, and candidates in its pods |
+//! | [`contest`] | a leader, and a second pod that waits to take over |
+//! | [`cluster`] | pods with a real JobManager and TaskManager |
+//! | [`manifests`] | the rights that `deploy/` gives a pod |
 //! | [`audit`] | who asked the API server what |
+//! | [`traffic`] | the same in a window of time, for each hour and checkpoint |
 //! | `pki` | the keys of one API server |
 
 pub mod audit;
 pub mod candidate;
+pub mod cluster;
+pub mod contest;
+pub mod deployment;
+pub mod manifests;
 pub mod namespace;
 mod pki;
+pub mod traffic;
 
 use std::env;
 use std::fs;
@@ -42,6 +52,15 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long one question of the test to the API server may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// How the API server fails.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// Its connections stand, and nothing is answered.
+    Paused,
+    /// Its connections are refused.
+    Killed,
+}
 
 /// A running control plane with a directory of its own. Ports, keys and data stay the same when it is started again.
 pub struct ApiServer {
@@ -109,6 +128,22 @@ impl ApiServer {
         self.etcd = start_etcd(&self.binaries, &self.home, &self.logs, self.ports)?;
         self.server = start_server(&self.binaries, &self.home, &self.logs, self.ports)?;
         self.wait_until_ready().await
+    }
+
+    /// Takes it away.
+    pub fn begin(&mut self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Paused => self.pause(),
+            Fault::Killed => self.kill(),
+        }
+    }
+
+    /// Brings it back, and waits until it answers.
+    pub async fn end(&mut self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Paused => self.wake().await,
+            Fault::Killed => self.start_again().await,
+        }
     }
 
     /// Makes a namespace.

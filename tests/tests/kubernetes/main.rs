@@ -13,9 +13,9 @@ mod restart;
 mod takeover;
 mod world;
 
+use harness::kubernetes::Fault;
 use harness::scenario::{Failure, rule};
 
-use self::outage::Fault;
 use self::world::with_api_server;
 
 #[tokio::test]

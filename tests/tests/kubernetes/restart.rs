@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::kubernetes::candidate::{Candidate, DEFAULT, SHORT};
+use harness::kubernetes::contest::Contest;
 use harness::session::Session;
 use harness::wait;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use tokio::time::Instant;
 
 use super::race::renewed;
-use super::world::{Deployment, LEASE, LIMIT, World, start};
+use super::world::{Deployment, LEASE, LIMIT, World};
 
 /// For the requests themselves, the claim of an epoch, and a busy machine.
 const SLACK: Duration = Duration::from_millis(700);
@@ -38,23 +39,9 @@ pub(crate) async fn killed(world: &mut World) -> Result<()> {
 
 /// With the product's own timings: an expiry would take 15 s.
 pub(crate) async fn stopped(world: &mut World) -> Result<()> {
-    let deployment = world.deployment().await?;
-    let mut options = deployment.pod("pod-1").await?;
-    options.timings = DEFAULT;
-    let (mut candidate, session) = start(&options).await?;
-    session.granted(LIMIT).await?;
-    let mut options = deployment.pod("pod-2").await?;
-    options.timings = DEFAULT;
-    let (_next, waiting) = start(&options).await?;
-
-    drop(session);
-    let gone = async || Ok((candidate.status().await?["sessions"] == 0).then_some(()));
-    wait::until("the sidecar to see that its JobManager is gone", LIMIT, gone).await?;
-    candidate.process.terminate()?;
-    let asked = Instant::now();
-    let status = candidate.process.wait_for_exit(LIMIT).await?;
-    ensure!(status.success(), "it ended with {status}");
-    let took = waiting.granted(LIMIT).await? - asked;
+    let mut contest = Contest::new(world.deployment().await?, DEFAULT).await?;
+    contest.stop().await?;
+    let took = contest.taken_over().await?;
     ensure!(took < DEFAULT.retry + SLACK, "the next pod led only after {took:?}");
     Ok(())
 }
