@@ -242,8 +242,8 @@ impl Shared {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|e| Hangup::new(format!("broken request: {e}")))?;
         let request = Request::from_parts(head, Full::new(body.to_bytes()));
-        let fault = self.fault_for(&request);
         let index = self.record(&request);
+        let fault = self.fault_for(&request);
         let disturbance = match fault {
             None => return self.pass_on(index, request).await.map(|answer| answer.map(Either::Left)),
             Some(Fault::Disturb(disturbance)) => disturbance,

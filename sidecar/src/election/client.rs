@@ -43,7 +43,7 @@ where
     let token = TokenFile::of(&config.auth_info)?.map(Arc::new);
     let other_auth = if token.is_some() { None } else { config.auth_layer()? };
     let stack = ServiceBuilder::new()
-        .and_then(hear_retry_after)
+        .and_then(hear_errors)
         .layer(config.base_uri_layer())
         .option_layer(other_auth)
         .map_request(move |mut request: Request<Body>| {
@@ -115,25 +115,29 @@ fn read_token(path: &Path) -> anyhow::Result<HeaderValue> {
     Ok(header)
 }
 
-/// Makes an error that the server wants to be asked again later into what `kube` makes of it, with the server's time. A date
-/// is not understood: it would be compared with our clock.
-async fn hear_retry_after(answer: Response<Incoming>) -> Result<Response<Incoming>, BoxError> {
+/// Makes of an error what `kube` would make of it, and keeps what `kube` drops: the HTTP status of one whose body is JSON but no
+/// `Status`, and the header `Retry-After`. A date in it is not understood: it would be compared with our clock.
+async fn hear_errors(answer: Response<Incoming>) -> Result<Response<Incoming>, BoxError> {
     let code = answer.status();
-    let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let Some(seconds) = asked.filter(|_| code.is_client_error() || code.is_server_error()) else {
+    if !code.is_client_error() && !code.is_server_error() {
         return Ok(answer);
-    };
+    }
+    let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let body = answer.into_body().collect().await?.to_bytes();
-    let mut status = serde_json::from_slice::<Status>(&body)
-        .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(&body), "").with_code(code.as_u16()));
-    let details = status.details.get_or_insert_with(|| StatusDetails {
-        name: String::new(),
-        group: String::new(),
-        kind: String::new(),
-        uid: String::new(),
-        causes: Vec::new(),
-        retry_after_seconds: 0,
-    });
-    details.retry_after_seconds = details.retry_after_seconds.max(u32::try_from(seconds).unwrap_or(u32::MAX));
+    let own = serde_json::from_slice::<Status>(&body).ok().filter(|status| status.code == code.as_u16());
+    let mut status =
+        own.unwrap_or_else(|| Status::failure(&String::from_utf8_lossy(&body), "").with_code(code.as_u16()));
+    if let Some(seconds) = asked {
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let details = status.details.get_or_insert_with(|| StatusDetails {
+            name: String::new(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        });
+        details.retry_after_seconds = details.retry_after_seconds.max(seconds);
+    }
     Err(kube::Error::Api(status.boxed()).into())
 }

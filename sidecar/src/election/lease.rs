@@ -14,6 +14,9 @@ use super::LeaseElection;
 use super::refusal::Refusal;
 use crate::elector::{HolderPod, Lease, Observation};
 
+const CREATE: &str = "create leases.coordination.k8s.io";
+const UPDATE: &str = "update leases.coordination.k8s.io";
+
 const EPOCH: &str = "holdfast.io/epoch";
 const VERSION: &str = "holdfast.io/version";
 const POD: &str = "holdfast.io/pod";
@@ -66,8 +69,8 @@ impl LeaseClient {
         self.hold(&mut lease, epoch);
         let parameters = PostParams::default();
         let create = self.leases.create(&parameters, &lease);
-        let result = self.asked("create leases.coordination.k8s.io", &name, create).await;
-        self.written(sent_ms, &lease, result)
+        let result = self.asked(CREATE, &name, create).await;
+        self.written(sent_ms, CREATE, &lease, result)
     }
 
     /// Holds the Lease that was last read, which has this version.
@@ -126,8 +129,14 @@ impl LeaseClient {
         Observation::Pod { holder, pod: HolderPod::Unknown }
     }
 
+    /// One without a UID would be taken for another's than the holder's.
     async fn pod(&self, name: &str) -> Result<Option<Pod>, Refusal> {
-        self.asked("get pods", name, self.pods.get(name)).await.map(Some).or_else(Refusal::absent)
+        let pod =
+            self.asked("get pods", name, self.pods.get(name)).await.map(Some).or_else(Refusal::absent)?;
+        match pod.as_ref().is_some_and(|pod| pod.metadata.uid.is_none()) {
+            true => Err(Refusal::garbage(&format!("get pods {name:?}"))),
+            false => Ok(pod),
+        }
     }
 
     /// The wall clock's time goes into the Lease for people; nobody decides by it.
@@ -170,13 +179,14 @@ impl LeaseClient {
         let name = self.election.lease_name.clone();
         let parameters = PostParams::default();
         let replace = self.leases.replace(&name, &parameters, lease);
-        let result = self.asked("update leases.coordination.k8s.io", &name, replace).await;
-        self.written(sent_ms, lease, result)
+        let result = self.asked(UPDATE, &name, replace).await;
+        self.written(sent_ms, UPDATE, lease, result)
     }
 
     fn written(
         &mut self,
         sent_ms: u64,
+        verb: &str,
         lease: &KubeLease,
         result: Result<KubeLease, Refusal>,
     ) -> Observation {
@@ -184,7 +194,7 @@ impl LeaseClient {
             // An accepted write is answered with what was written. Whatever else this is, it proves nothing about the
             // holder: only a read does.
             Ok(answer) if seen(&answer).holder != seen(lease).holder => {
-                let reason = format!("a write was answered with a Lease of {:?}", seen(&answer).holder);
+                let reason = format!("{verb}: answered with a Lease that {:?} holds", seen(&answer).holder);
                 Observation::Conflict { reason }
             }
             Ok(answer) => {
@@ -235,10 +245,8 @@ fn seen(lease: &KubeLease) -> Lease {
 
 /// Whether a pod that goes by the holder's name is the holder, and whether anything in it can still run.
 fn judge(pod: &Pod, holder: &str) -> HolderPod {
-    match pod.metadata.uid.as_deref() {
-        None => return HolderPod::Unknown,
-        Some(uid) if uid != holder => return HolderPod::Gone,
-        Some(_) => {}
+    if pod.metadata.uid.as_deref() != Some(holder) {
+        return HolderPod::Gone;
     }
     let Some(status) = &pod.status else { return HolderPod::MayRun };
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
@@ -294,7 +302,6 @@ mod tests {
 
     #[test]
     fn a_pod_of_which_nothing_is_known_may_run() {
-        assert_eq!(judge(&Pod::default(), "u1"), HolderPod::Unknown);
         assert_eq!(judge(&pod(json!({"phase": "Pending"})), "u1"), HolderPod::MayRun);
     }
 }

@@ -5,6 +5,7 @@
 //! each in a namespace of its own.
 
 mod events;
+mod faults;
 mod flink;
 mod outage;
 mod permissions;
@@ -55,6 +56,15 @@ async fn an_outage_of_the_api_server_disturbs_no_leader() -> Result<(), Failure>
         rule("the sidecar restarts while the API server stands still", outage::restart(world, Fault::Paused))
             .await?;
         rule("the sidecar restarts while the API server is gone", outage::restart(world, Fault::Killed)).await
+    })
+    .await
+}
+
+// The proxies have a thread of their own: what they are slow to pass on is a fault that the test did not mean.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_fault_of_a_single_request_disturbs_a_leader() -> Result<(), Failure> {
+    with_api_server(async |world| {
+        rule("every fault at every call site, and a token that is rotated", faults::everywhere(world)).await
     })
     .await
 }
