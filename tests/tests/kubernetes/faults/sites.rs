@@ -6,6 +6,7 @@ use harness::kubernetes::candidate::DEFAULT;
 use harness::session::Session;
 use harness::wait;
 use http::{Method, StatusCode};
+use tokio::sync::Barrier;
 
 use super::table::{self, Fault};
 use super::{Pod, Scene, arm, met};
@@ -17,8 +18,9 @@ const UPDATE: &str = "update leases.coordination.k8s.io";
 /// Events of one kind that a process writes in a row. More are not even sent.
 const EVENTS_IN_A_ROW: usize = 5;
 
-pub(super) async fn renew(world: &World, faults: &[Fault]) -> Result<()> {
+pub(super) async fn renew(world: &World, ready: &Barrier, faults: &[Fault]) -> Result<()> {
     let (scene, mut leader, rival) = Scene::with_leader_behind(world).await?;
+    ready.wait().await;
     let put = table::lease(Method::PUT);
     for fault in faults {
         endure(&scene, &mut leader, &rival, (&put, UPDATE), fault)
@@ -53,8 +55,9 @@ async fn recover(scene: &Scene, leader: &mut Pod, rival: &Pod) -> Result<()> {
 }
 
 /// A leader reads when its renewal was refused for another version.
-pub(super) async fn read(world: &World, faults: &[Fault]) -> Result<()> {
+pub(super) async fn read(world: &World, ready: &Barrier, faults: &[Fault]) -> Result<()> {
     let (scene, mut leader, rival) = Scene::with_leader_behind(world).await?;
+    ready.wait().await;
     for fault in faults {
         let body = async {
             let injected = arm(&scene, &table::lease(Method::GET), fault);
@@ -72,13 +75,14 @@ pub(super) async fn read(world: &World, faults: &[Fault]) -> Result<()> {
 }
 
 /// Somebody deletes the Lease. The rival, which is answered as it should be, leaves it to the leader.
-pub(super) async fn create(world: &World, faults: &[Fault]) -> Result<()> {
+pub(super) async fn create(world: &World, ready: &Barrier, faults: &[Fault]) -> Result<()> {
     let scene = Scene::new(world).await?;
     let mut leader = scene.leader(true).await?;
     let rivals = world.server.fault_proxy().await?;
     let mut options = scene.options("pod-2", false).await?;
     options.kubeconfig = scene.kubeconfig_at("watched", &rivals)?;
     let rival = Pod::start(&options).await?;
+    ready.wait().await;
     for fault in faults {
         let body = async {
             // The rival must have seen whose it is. Two deletions between which it sees nothing are one to it.
@@ -108,8 +112,9 @@ pub(super) async fn create(world: &World, faults: &[Fault]) -> Result<()> {
 }
 
 /// Nothing that a waiting candidate is told of the holder's pod is evidence, unless the API server says so.
-pub(super) async fn holder_pod(world: &World, faults: &[Fault]) -> Result<()> {
+pub(super) async fn holder_pod(world: &World, ready: &Barrier, faults: &[Fault]) -> Result<()> {
     let (scene, leader, mut rival) = Scene::with_rival_behind(world).await?;
+    ready.wait().await;
     for fault in faults {
         let body = async {
             let injected = arm(&scene, &table::pod("pod-1"), fault);
@@ -128,8 +133,9 @@ pub(super) async fn holder_pod(world: &World, faults: &[Fault]) -> Result<()> {
 
 /// The pod of the holder is gone, but it lives: whoever does not see its own pod does not believe it. There is no moment
 /// without a fault: in it the rival would take the Lease, as it does in the end.
-pub(super) async fn own_pod(world: &World, faults: &[Fault]) -> Result<()> {
+pub(super) async fn own_pod(world: &World, ready: &Barrier, faults: &[Fault]) -> Result<()> {
     let (scene, leader, rival) = Scene::with_rival_behind(world).await?;
+    ready.wait().await;
     let own = table::pod("pod-2");
     let mut standing = None;
     for fault in faults {

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) disturbance: Disturbance,
-    /// How often in a row. As often as a Lease of four seconds bears: a request that hangs, and one that asks for patience, cost
-    /// more of it.
+    /// How often in a row. A request that hangs and one that asks for patience cost more of the Lease than others.
     pub(crate) times: usize,
     /// For how long the server wants to be left alone.
     pub(crate) retry_after: Option<Duration>,
