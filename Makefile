@@ -64,14 +64,14 @@ figures: ## Start time and memory of the sidecar, commit latency of a directory 
 	@target/release/holdfast-figures
 	cargo run --release --locked -p ha-store --example commit_latency
 
-kubernetes-figures: ## API requests beside Flink's own Kubernetes HA, and the time of each failure (20 minutes)
+kubernetes-figures: ## API requests beside Flink's own Kubernetes HA, and the time of each failure (20 minutes; ARGS=--help)
 	scripts/setup-flink.sh $(FIGURES_FLINK) >/dev/null
 	scripts/setup-k8s.sh >/dev/null
 	cargo build --release --locked --bin holdfast --bin holdfast-kubernetes-figures
 # Against every Flink that is in the cache, so that the jar still serves the tests.
 	flink-adapter/build.sh $$(ls -d $(FLINK_HOMES) 2>/dev/null)
 	flink-adapter/demo-job/build.sh $(CACHE)/flink-$(FIGURES_FLINK) $(DEMO_JOBS)/demo-job-$(FIGURES_FLINK).jar
-	@target/release/holdfast-kubernetes-figures
+	@target/release/holdfast-kubernetes-figures $(ARGS)
 
 clean: ## Remove what was built; the cache of downloads stays
 	cargo clean

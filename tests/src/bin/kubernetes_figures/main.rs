@@ -32,7 +32,7 @@ struct Arguments {
     window_s: u64,
 
     /// How often each failure is repeated
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 9)]
     repetitions: u32,
 
     /// Leave out what needs Flink: only the failures are timed
