@@ -1,6 +1,7 @@
 # What can be made here; `make help` lists it. Nothing here downloads or installs without saying so.
 
 FLINK_VERSIONS := 1.20.5 2.2.1 2.3.0
+FIGURES_FLINK := 2.2.1
 
 # By the same rule as scripts/setup-flink.sh.
 CACHE := $(or $(HOLDFAST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast)
@@ -11,10 +12,10 @@ DEMO_JOBS := target/demo-job
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes manifests explore figures clean
+.PHONY: help demo check test test-setup test-kubernetes manifests explore figures kubernetes-figures clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Kill a JobManager and a sidecar under a real Flink job, and check that nothing is lost
 	@scripts/demo.sh
@@ -62,6 +63,15 @@ figures: ## Start time and memory of the sidecar, commit latency of a directory 
 	cargo build --release --locked --bin holdfast --bin holdfast-figures
 	@target/release/holdfast-figures
 	cargo run --release --locked -p ha-store --example commit_latency
+
+kubernetes-figures: ## API requests beside Flink's own Kubernetes HA, and the time of each failure (20 minutes; ARGS=--help)
+	scripts/setup-flink.sh $(FIGURES_FLINK) >/dev/null
+	scripts/setup-k8s.sh >/dev/null
+	cargo build --release --locked --bin holdfast --bin holdfast-kubernetes-figures
+# Against every Flink that is in the cache, so that the jar still serves the tests.
+	flink-adapter/build.sh $$(ls -d $(FLINK_HOMES) 2>/dev/null)
+	flink-adapter/demo-job/build.sh $(CACHE)/flink-$(FIGURES_FLINK) $(DEMO_JOBS)/demo-job-$(FIGURES_FLINK).jar
+	@target/release/holdfast-kubernetes-figures $(ARGS)
 
 clean: ## Remove what was built; the cache of downloads stays
 	cargo clean

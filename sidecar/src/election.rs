@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `client` | the client stack; nothing in it retries by itself |
 //! | `lease` | the elector's requests, and what their answers mean |
+//! | `refusal` | what it means when there is none, or a bad one |
 //! | `driver` | the loop |
 //! | `announcer` | Kubernetes Events, at a limited rate |
 
@@ -14,6 +15,7 @@ mod announcer;
 mod client;
 mod driver;
 mod lease;
+mod refusal;
 
 use serde::Serialize;
 

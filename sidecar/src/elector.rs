@@ -16,192 +16,82 @@
 //! * **Deadlines count from the send**, not from the answer: the answer may have been long on its way.
 //! * **Evidence beats waiting.** When the holder's pod is gone, or none of its containers runs any more, its Lease is
 //!   taken at once. That is safe because the epoch fences whoever wakes up.
+//! * **A deleted Lease is its last holder's.** Whoever saw another hold it lets that one make it again, for as long as
+//!   it would have lasted. Whoever comes later cannot know, and makes it at once.
+//! * **A server that asks for patience gets it**, as long as that cannot cost the Lease.
+//!
+//! # What it costs
+//!
+//! A holder sends one request per retry period, its renewal. Whoever waits reads the Lease once per retry period, and
+//! looks at the holder's pod four times in it, so that a takeover on evidence takes less than one period. Only a waiting
+//! rival pays for that, and where one pod at a time is run, as `deploy/` recommends, there is one only during a takeover.
+//! One that may not look at pods, or cannot judge by what it sees, tries once per period.
 
-use std::fmt;
+mod timings;
+mod words;
 
-/// How patient to be. `lease > renew deadline > 1.2 × retry period`, checked by [`Timings::new`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timings {
-    lease_duration_ms: u64,
-    renew_deadline_ms: u64,
-    retry_period_ms: u64,
-}
-
-/// Timings that cannot work together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidTimings(String);
-
-/// A Lease as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// `metadata.resourceVersion`: what the next write must name.
-    pub version: String,
-    /// `spec.holderIdentity`; empty when it was released.
-    pub holder: String,
-    /// `spec.leaseDurationSeconds`: the holder's word, not ours.
-    pub duration_ms: u64,
-}
-
-/// What is known of the pod that holds a Lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HolderPod {
-    /// There is no such pod any more, or another one goes by its name.
-    Gone,
-    /// It is there, and all its containers have terminated.
-    Terminated,
-    /// It may be running.
-    MayRun,
-}
-
-/// What happened. `sent_ms` is when the request that it answers was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)] // each variant's line speaks of its fields
-pub enum Observation {
-    /// The Lease was read; `None`: there is none.
-    Read { sent_ms: u64, lease: Option<Lease> },
-    /// A create or update of ours was accepted, and made this.
-    Written { sent_ms: u64, lease: Lease },
-    /// A create or update of ours was refused because somebody wrote in between. It may have been we: an answer
-    /// that was lost, a 504 that was retried.
-    Conflict,
-    /// No answer that says anything: time-out, reset, 401, 403, 429, 5xx, garbage. The server may have asked to be left
-    /// alone for a while (0: it has not).
-    Unclear { reason: String, retry_after_ms: u64 },
-    /// The holder's pod was looked at.
-    Pod { holder: String, pod: HolderPod },
-    /// The process stops; its JobManager has ended.
-    Release,
-    /// Time passed.
-    Tick,
-}
-
-/// What to ask the API server. One request is open at a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)] // each variant's line speaks of its fields
-pub enum Action {
-    /// Read the Lease.
-    Read,
-    /// Create it, held by us.
-    Create,
-    /// Hold it: renew, or take over. The write names `version`.
-    Hold { version: String, why: Taking },
-    /// Give it up. The write names `version`.
-    Release { version: String },
-    /// Look at the pod of the holder.
-    LookAtPod { holder: String },
-}
-
-/// Why a Lease is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taking {
-    /// It is ours already.
-    Renewal,
-    /// Nobody holds it.
-    Free,
-    /// Its holder has not renewed it for its duration.
-    Expired {
-        /// Whose it was.
-        holder: String,
-    },
-    /// Its holder cannot be running.
-    Evidence {
-        /// Whose it was.
-        holder: String,
-        /// What was seen.
-        pod: HolderPod,
-    },
-}
-
-/// Where we stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// Not decided yet.
-    NotYet,
-    /// The Lease is ours, confirmed within the renew deadline.
-    Ours,
-    /// It was ours when it was last confirmed, which is longer ago than the renew deadline.
-    Unconfirmed {
-        /// What stands in the way.
-        reason: String,
-    },
-    /// It is another's.
-    Others {
-        /// Who holds it.
-        holder: String,
-    },
-}
+pub use self::timings::{InvalidTimings, Timings};
+pub use self::words::{Action, HolderPod, Lease, Observation, Standing, Taking};
 
 /// The state machine. `now_ms` is monotonic; it may run fast or slow within the ratio of lease and renew deadline.
 #[derive(Debug)]
 pub struct Elector {
     me: String,
     timings: Timings,
-    seen: Seen,
+    seen: Option<Seen>,
+    /// Whether somebody has written since: what was seen must be read again before it is written.
+    outdated: bool,
+    /// Whether a write of this round was refused for another one. The second one in a row is not answered at once.
+    contested: bool,
     /// When the request was sent that last showed the Lease to be ours; `None` once it was seen to be another's.
     confirmed_ms: Option<u64>,
     next: Next,
+    /// When the last round began.
+    round_ms: u64,
+    /// When the last request was sent.
+    asked_ms: u64,
     trouble: Option<String>,
     releasing: bool,
 }
 
-/// The Lease as last read or written.
+/// What was last read or written.
 #[derive(Debug)]
-enum Seen {
-    Never,
-    Absent,
-    Present {
-        lease: Lease,
-        /// Since when its version is known to stand, without a gap in which the API server could not be asked.
-        since_ms: u64,
-        read_ms: u64,
+struct Seen {
+    found: Found,
+    /// Since when it is known to stand, without a gap in which the API server could not be asked.
+    since_ms: u64,
+    read_ms: u64,
+}
+
+#[derive(Debug)]
+enum Found {
+    Lease(Lease),
+    /// None, although another held it when it was last seen.
+    Vanished {
+        holder: String,
+        duration_ms: u64,
     },
+    /// None, and nobody that it could be left to.
+    Nothing,
 }
 
 /// What comes next.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     /// An answer.
     Answer,
     /// This, when the time has come.
-    Period { at_ms: u64 },
+    At { ms: u64, errand: Errand },
     /// What the Lease that was just read calls for.
     Decision,
 }
 
-// === impl Timings ===
-
-impl Timings {
-    /// Checks what client-go checks.
-    pub fn new(
-        lease_duration_ms: u64,
-        renew_deadline_ms: u64,
-        retry_period_ms: u64,
-    ) -> Result<Self, InvalidTimings> {
-        let invalid = |what: String| Err(InvalidTimings(what));
-        if lease_duration_ms <= renew_deadline_ms {
-            return invalid(format!(
-                "lease-duration ({lease_duration_ms}ms) must be longer than renew-deadline ({renew_deadline_ms}ms)"
-            ));
-        }
-        // Jitter makes a period up to 1.2 times as long.
-        if renew_deadline_ms * 5 <= retry_period_ms * 6 {
-            return invalid(format!(
-                "renew-deadline ({renew_deadline_ms}ms) must be longer than 1.2 × retry-period ({retry_period_ms}ms)"
-            ));
-        }
-        Ok(Self { lease_duration_ms, renew_deadline_ms, retry_period_ms })
-    }
-
-    /// After this long without a renewal nothing new is begun.
-    pub fn renew_deadline_ms(&self) -> u64 {
-        self.renew_deadline_ms
-    }
-
-    /// What we promise to whoever reads our Lease.
-    pub fn lease_duration_ms(&self) -> u64 {
-        self.lease_duration_ms
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Errand {
+    /// Renew the Lease, or read it.
+    Round,
+    /// Only look at the holder's pod.
+    Look,
 }
 
 // === impl Elector ===
@@ -214,9 +104,13 @@ impl Elector {
         Self {
             me,
             timings,
-            seen: Seen::Never,
+            seen: None,
+            outdated: false,
+            contested: false,
             confirmed_ms: None,
-            next: Next::Period { at_ms: 0 },
+            next: Next::At { ms: 0, errand: Errand::Round },
+            round_ms: 0,
+            asked_ms: 0,
             trouble: None,
             releasing: false,
         }
@@ -228,30 +122,29 @@ impl Elector {
         let action = self.decide(now_ms, pod);
         if action.is_some() {
             self.next = Next::Answer;
+            self.asked_ms = now_ms;
         }
         action
     }
 
     /// Where we stand at this time.
     pub fn standing(&self, now_ms: u64) -> Standing {
-        let deadline_ms = self.confirmed_ms.map(|sent_ms| sent_ms + self.timings.renew_deadline_ms);
-        match (deadline_ms, &self.seen) {
+        let deadline_ms = self.confirmed_ms.map(|sent_ms| sent_ms + self.timings.renew_deadline_ms());
+        match (deadline_ms, self.rival()) {
             (Some(deadline_ms), _) if now_ms < deadline_ms => Standing::Ours,
             (Some(_), _) => {
                 let reason = self.trouble.clone().unwrap_or_else(|| "the API server is slow".into());
                 Standing::Unconfirmed { reason }
             }
-            (None, Seen::Present { lease, .. }) if !lease.holder.is_empty() => {
-                Standing::Others { holder: lease.holder.clone() }
-            }
-            (None, _) => Standing::NotYet,
+            (None, Some((holder, _))) => Standing::Others { holder: holder.into() },
+            (None, None) => Standing::NotYet,
         }
     }
 
     /// When to call [`Elector::step`] with [`Observation::Tick`] at the latest; `None` while an answer is awaited.
     pub fn next_tick_ms(&self) -> Option<u64> {
         match self.next {
-            Next::Period { at_ms } => Some(at_ms),
+            Next::At { ms, .. } => Some(ms),
             _ => None,
         }
     }
@@ -259,44 +152,69 @@ impl Elector {
     /// How long the Lease is still ours by its own duration, counted from the send of the last renewal.
     pub fn expires_in_ms(&self, now_ms: u64) -> Option<u64> {
         let sent_ms = self.confirmed_ms?;
-        Some((sent_ms + self.timings.lease_duration_ms).saturating_sub(now_ms))
+        Some((sent_ms + self.timings.lease_duration_ms()).saturating_sub(now_ms))
+    }
+
+    /// What stands in the way of the Lease being read, renewed or judged, until that was done once more.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Whether nothing is left to give up: the Lease is known not to be ours (any more).
+    pub fn released(&self) -> bool {
+        let ours = match &self.seen {
+            Some(Seen { found: Found::Lease(lease), .. }) => self.outdated || lease.holder == self.me,
+            Some(_) => self.outdated,
+            None => true,
+        };
+        self.releasing && (self.confirmed_ms.is_none() || !ours)
     }
 
     /// Returns what the pod of the holder showed, if that is what was observed.
     fn observe(&mut self, now_ms: u64, observation: Observation) -> Option<HolderPod> {
-        let in_a_period = Next::Period { at_ms: now_ms + self.timings.retry_period_ms };
         match observation {
             Observation::Read { sent_ms, lease } => {
-                self.trouble = None;
                 self.see(now_ms, sent_ms, lease);
                 self.next = Next::Decision;
             }
             Observation::Written { sent_ms, lease } => {
                 self.trouble = None;
+                self.contested = false;
                 self.see(now_ms, sent_ms, Some(lease));
-                let in_a_period = Next::Period { at_ms: sent_ms + self.timings.retry_period_ms };
+                let in_a_period = round_at(sent_ms + self.timings.retry_period_ms());
                 self.next = if self.releasing { Next::Decision } else { in_a_period };
             }
-            // Somebody wrote. Only what stands there now can tell who.
-            Observation::Conflict => {
-                self.seen = Seen::Never;
-                self.next = Next::Period { at_ms: now_ms };
+            // Somebody wrote. Only what stands there now can tell who. But where this happens again and again nobody
+            // writes: something else is wrong, and is not asked as fast as it can answer.
+            Observation::Conflict { reason } => {
+                self.outdated = true;
+                self.next = if self.contested { self.next_round(now_ms) } else { round_at(now_ms) };
+                if self.contested {
+                    self.trouble = Some(reason);
+                }
+                self.contested = !self.contested;
             }
             Observation::Unclear { reason, retry_after_ms } => {
                 self.trouble = Some(reason);
-                // Longer than the renew deadline would be as good as giving the Lease away.
-                let pause_ms =
-                    retry_after_ms.min(self.timings.renew_deadline_ms).max(self.timings.retry_period_ms);
-                self.next = Next::Period { at_ms: now_ms + pause_ms };
+                let patience_ms = retry_after_ms.min(self.patience_ms(now_ms));
+                // A request that hung for longer than a period has been waited for long enough.
+                self.next = round_at((self.asked_ms + self.pace_ms()).max(now_ms + patience_ms));
             }
             Observation::Pod { holder, pod } => {
-                self.next = in_a_period;
-                let still_holds = matches!(&self.seen, Seen::Present { lease, .. } if lease.holder == holder);
+                self.trouble = None;
+                self.contested &= matches!(pod, HolderPod::Gone | HolderPod::Terminated);
+                self.next = self.next_round(now_ms);
+                let look_ms = now_ms + self.timings.look_interval_ms();
+                if pod == HolderPod::MayRun && self.next_tick_ms().is_some_and(|round_ms| look_ms < round_ms)
+                {
+                    self.next = Next::At { ms: look_ms, errand: Errand::Look };
+                }
+                let still_holds = self.rival().is_some_and(|(rival, _)| rival == holder);
                 return still_holds.then_some(pod);
             }
             Observation::Release => {
                 self.releasing = true;
-                if matches!(self.next, Next::Period { .. }) {
+                if matches!(self.next, Next::At { .. }) {
                     self.next = Next::Decision;
                 }
             }
@@ -306,44 +224,59 @@ impl Elector {
     }
 
     fn see(&mut self, now_ms: u64, sent_ms: u64, lease: Option<Lease>) {
-        let Some(lease) = lease else {
+        self.outdated = false;
+        match &lease {
             // Deleted by somebody. That takes nothing away: it is created again.
-            self.seen = Seen::Absent;
-            return;
-        };
-        if lease.holder == self.me {
-            self.confirmed_ms = self.confirmed_ms.max(Some(sent_ms));
-        } else if !lease.holder.is_empty() || self.releasing {
-            self.confirmed_ms = None;
+            None => {}
+            Some(lease) if lease.holder == self.me => {
+                self.confirmed_ms = self.confirmed_ms.max(Some(sent_ms));
+            }
+            Some(lease) if lease.holder.is_empty() && !self.releasing => {}
+            Some(_) => self.confirmed_ms = None,
         }
+        let rival = self.rival().map(|(holder, duration_ms)| (holder.to_owned(), duration_ms));
+        let found = match (lease, rival) {
+            (Some(lease), _) => Found::Lease(lease),
+            (None, Some((holder, duration_ms))) => Found::Vanished { holder, duration_ms },
+            (None, None) => Found::Nothing,
+        };
         let since_ms = match &self.seen {
             // Silence proves nothing while nobody could be heard: after an outage the holder gets its time again.
-            Seen::Present { lease: before, since_ms, read_ms }
-                if before.version == lease.version && now_ms - read_ms <= self.timings.renew_deadline_ms =>
+            Some(before)
+                if before.found.same(&found)
+                    && now_ms - before.read_ms <= self.timings.renew_deadline_ms() =>
             {
-                *since_ms
+                before.since_ms
             }
             _ => now_ms,
         };
-        self.seen = Seen::Present { lease, since_ms, read_ms: now_ms };
+        self.seen = Some(Seen { found, since_ms, read_ms: now_ms });
     }
 
     fn decide(&mut self, now_ms: u64, pod: Option<HolderPod>) -> Option<Action> {
         if let Some(pod @ (HolderPod::Gone | HolderPod::Terminated)) = pod {
-            return self.hold(|holder| Taking::Evidence { holder, pod });
+            return self.take(|holder| Taking::Evidence { holder, pod });
         }
         match self.next {
             Next::Answer => None,
-            Next::Period { at_ms } if now_ms < at_ms => None,
-            Next::Period { .. } => Some(self.begin_period()),
+            Next::At { ms, .. } if now_ms < ms => None,
+            Next::At { errand: Errand::Look, .. } if self.next_round(now_ms) != round_at(now_ms) => {
+                self.look()
+            }
+            Next::At { .. } => {
+                self.round_ms = now_ms;
+                Some(self.begin_round())
+            }
             Next::Decision => self.act_on_reading(now_ms),
         }
     }
 
     /// A holder renews without reading first; everybody else reads first.
-    fn begin_period(&self) -> Action {
+    fn begin_round(&self) -> Action {
         match &self.seen {
-            Seen::Present { lease, .. } if lease.holder == self.me && !self.releasing => {
+            Some(Seen { found: Found::Lease(lease), .. })
+                if lease.holder == self.me && !self.releasing && !self.outdated =>
+            {
                 Action::Hold { version: lease.version.clone(), why: Taking::Renewal }
             }
             _ => Action::Read,
@@ -351,49 +284,86 @@ impl Elector {
     }
 
     fn act_on_reading(&mut self, now_ms: u64) -> Option<Action> {
-        self.next = Next::Period { at_ms: now_ms + self.timings.retry_period_ms };
-        match &self.seen {
-            Seen::Never => Some(Action::Read),
-            Seen::Absent if self.releasing => None,
-            Seen::Absent => Some(Action::Create),
-            Seen::Present { lease, .. } if self.releasing => {
+        self.next = self.next_round(now_ms);
+        let Some(seen) = self.seen.as_ref().filter(|_| !self.outdated) else { return Some(Action::Read) };
+        match &seen.found {
+            Found::Lease(lease) if self.releasing => {
                 (lease.holder == self.me).then(|| Action::Release { version: lease.version.clone() })
             }
-            Seen::Present { lease, since_ms, .. } => {
-                if lease.holder == self.me {
-                    self.hold(|_| Taking::Renewal)
-                } else if lease.holder.is_empty() {
-                    self.hold(|_| Taking::Free)
-                } else if now_ms >= since_ms + lease.duration_ms {
-                    self.hold(|holder| Taking::Expired { holder })
+            _ if self.releasing => None,
+            Found::Lease(lease) if lease.holder == self.me => self.take(|_| Taking::Renewal),
+            Found::Lease(lease) if lease.holder.is_empty() => self.take(|_| Taking::Free),
+            Found::Nothing => self.take(|_| Taking::Free),
+            Found::Lease(Lease { duration_ms, .. }) | Found::Vanished { duration_ms, .. } => {
+                if now_ms >= seen.since_ms + duration_ms {
+                    self.take(|holder| Taking::Expired { holder })
                 } else {
-                    Some(Action::LookAtPod { holder: lease.holder.clone() })
+                    self.look()
                 }
             }
         }
     }
 
-    fn hold(&self, why: impl FnOnce(String) -> Taking) -> Option<Action> {
-        let Seen::Present { lease, .. } = &self.seen else { return None };
+    fn look(&self) -> Option<Action> {
+        let (holder, _) = self.rival()?;
+        Some(Action::LookAtPod { holder: holder.into() })
+    }
+
+    fn take(&self, why: impl FnOnce(String) -> Taking) -> Option<Action> {
         if self.releasing {
             return None;
         }
-        Some(Action::Hold { version: lease.version.clone(), why: why(lease.holder.clone()) })
+        let why = why(self.rival().map(|(holder, _)| holder.into()).unwrap_or_default());
+        match &self.seen.as_ref()?.found {
+            Found::Lease(lease) => Some(Action::Hold { version: lease.version.clone(), why }),
+            Found::Vanished { .. } | Found::Nothing => Some(Action::Create { why }),
+        }
+    }
+
+    /// The other whose Lease it is, and how long that lasts without a sign of life.
+    fn rival(&self) -> Option<(&str, u64)> {
+        match &self.seen.as_ref()?.found {
+            Found::Lease(lease) => Some((&*lease.holder, lease.duration_ms)),
+            Found::Vanished { holder, duration_ms } => Some((&**holder, *duration_ms)),
+            Found::Nothing => None,
+        }
+        .filter(|(holder, _)| !holder.is_empty() && *holder != self.me)
+    }
+
+    fn next_round(&self, now_ms: u64) -> Next {
+        round_at((self.round_ms + self.timings.retry_period_ms()).max(now_ms))
+    }
+
+    /// A process that stops has not the time to wait for a period.
+    fn pace_ms(&self) -> u64 {
+        if self.releasing { self.timings.look_interval_ms() } else { self.timings.retry_period_ms() }
+    }
+
+    /// For how long the server's wish to be left alone is granted. The renewal at the deadline is tried in any case, and
+    /// so is one per period from then on while the Lease is not over: a server that can refuse can also take a renewal,
+    /// and a rival that it does answer would take the Lease. Once it is over there is nothing to be lost by waiting.
+    fn patience_ms(&self, now_ms: u64) -> u64 {
+        let deadline_ms = self.timings.renew_deadline_ms();
+        match (self.confirmed_ms, self.expires_in_ms(now_ms)) {
+            (Some(sent_ms), Some(1..)) => (sent_ms + deadline_ms).saturating_sub(now_ms),
+            _ => deadline_ms,
+        }
     }
 }
 
-// === impl Taking ===
+fn round_at(ms: u64) -> Next {
+    Next::At { ms, errand: Errand::Round }
+}
 
-impl fmt::Display for Taking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Renewal => f.write_str("it is ours"),
-            Self::Free => f.write_str("nobody held it"),
-            Self::Expired { holder } => write!(f, "{holder} has not renewed it for its duration"),
-            Self::Evidence { holder, pod: HolderPod::Gone } => write!(f, "the pod of {holder} is gone"),
-            Self::Evidence { holder, .. } => {
-                write!(f, "all containers of the pod of {holder} have terminated")
-            }
+// === impl Found ===
+
+impl Found {
+    /// Whether nothing has happened between the two.
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Lease(one), Self::Lease(other)) => one.version == other.version,
+            (Self::Vanished { .. }, Self::Vanished { .. }) | (Self::Nothing, Self::Nothing) => true,
+            _ => false,
         }
     }
 }

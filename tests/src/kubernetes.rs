@@ -7,13 +7,23 @@
 //! | --- | --- |
 //! | [`namespace`] | a namespace: pods, Leases and Events in it, and service accounts with their tokens |
 //! | [`candidate`] | a sidecar that stands for election |
+//! | [`deployment`] | a namespace with a store, and candidates in its pods |
+//! | [`contest`] | a leader, and a second pod that waits to take over |
+//! | [`cluster`] | pods with a real JobManager and TaskManager |
+//! | [`manifests`] | the rights that `deploy/` gives a pod |
 //! | [`audit`] | who asked the API server what |
+//! | [`traffic`] | the same in a window of time, for each hour and checkpoint |
 //! | `pki` | the keys of one API server |
 
 pub mod audit;
 pub mod candidate;
+pub mod cluster;
+pub mod contest;
+pub mod deployment;
+pub mod manifests;
 pub mod namespace;
 mod pki;
+pub mod traffic;
 
 use std::env;
 use std::fs;
@@ -24,12 +34,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Request;
+use kube::client::ConfigExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::json;
 
 use self::audit::Audit;
 use self::namespace::Namespace;
+use crate::fault_proxy::FaultProxy;
 use crate::net::free_address;
 use crate::process::{self, Process};
 use crate::wait;
@@ -42,6 +54,15 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long one question of the test to the API server may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// How the API server fails.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// Its connections stand, and nothing is answered.
+    Paused,
+    /// Its connections are refused.
+    Killed,
+}
 
 /// A running control plane with a directory of its own. Ports, keys and data stay the same when it is started again.
 pub struct ApiServer {
@@ -78,7 +99,7 @@ impl ApiServer {
             "client-certificate": home.join("admin.crt"),
             "client-key": home.join("admin.key"),
         });
-        let kubeconfig = write_kubeconfig(&home, ports.api, "admin", &user)?;
+        let kubeconfig = write_kubeconfig(&home, &format!("https://{}", ports.api), "admin", &user)?;
         let admin = client(&kubeconfig).await?;
         let etcd = start_etcd(&binaries, &home, &logs, ports)?;
         let server = start_server(&binaries, &home, &logs, ports)?;
@@ -111,9 +132,34 @@ impl ApiServer {
         self.wait_until_ready().await
     }
 
+    /// Takes it away.
+    pub fn begin(&mut self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Paused => self.pause(),
+            Fault::Killed => self.kill(),
+        }
+    }
+
+    /// Brings it back, and waits until it answers.
+    pub async fn end(&mut self, fault: Fault) -> Result<()> {
+        match fault {
+            Fault::Paused => self.wake().await,
+            Fault::Killed => self.start_again().await,
+        }
+    }
+
     /// Makes a namespace.
     pub async fn namespace(&self, name: &str) -> Result<Namespace> {
         Namespace::create(self.admin.clone(), name, &self.home, self.ports.api).await
+    }
+
+    /// A proxy before it. Whoever asks through it must say who it is with a token: the proxy has no rights of its own.
+    pub async fn fault_proxy(&self) -> Result<FaultProxy> {
+        let admin = kubeconfig(&self.admin_kubeconfig()).await?;
+        let mut anybody = Config::new(admin.cluster_url);
+        anybody.root_cert = admin.root_cert;
+        let connector = anybody.rustls_https_connector()?;
+        FaultProxy::before(anybody.cluster_url, connector).await
     }
 
     /// A kubeconfig that may do everything.
@@ -192,9 +238,9 @@ fn start_server(binaries: &Path, home: &Path, logs: &Path, ports: Ports) -> Resu
     Process::spawn("kube-apiserver", command, &next_log(logs, "kube-apiserver"))
 }
 
-/// Writes `home/NAME.kubeconfig` for a user and returns its path. JSON is YAML.
-fn write_kubeconfig(home: &Path, api: SocketAddr, name: &str, user: &serde_json::Value) -> Result<PathBuf> {
-    let cluster = json!({"server": format!("https://{api}"), "certificate-authority": home.join("ca.crt")});
+/// Writes `home/NAME.kubeconfig` for a user of the API at this URL, and returns its path. JSON is YAML.
+fn write_kubeconfig(home: &Path, server: &str, name: &str, user: &serde_json::Value) -> Result<PathBuf> {
+    let cluster = json!({"server": server, "certificate-authority": home.join("ca.crt")});
     let text = json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -210,12 +256,16 @@ fn write_kubeconfig(home: &Path, api: SocketAddr, name: &str, user: &serde_json:
 }
 
 /// The test's own client. It does not retry: a test wants to see what happened.
-async fn client(kubeconfig: &Path) -> Result<Client> {
-    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+async fn client(path: &Path) -> Result<Client> {
+    let mut config = kubeconfig(path).await?;
     config.default_retry = false;
     config.read_timeout = Some(ANSWER_LIMIT);
     Ok(Client::try_from(config)?)
+}
+
+async fn kubeconfig(path: &Path) -> Result<Config> {
+    let kubeconfig = Kubeconfig::read_from(path)?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
 /// `logs/name-1.log`, `logs/name-2.log`, …: one for each start.

@@ -6,7 +6,7 @@
 use ha_store::conformance::{Bench, RULES};
 use ha_store::{BackendOptions, Store, StoreError, StoreUrl, SystemEntropy};
 use harness::net::free_address;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

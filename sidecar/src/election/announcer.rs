@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::LeaseElection;
+use super::refusal::Refusal;
 
 /// A stable word for scripts and alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,11 +91,10 @@ async fn write(
         let create = events.create(&parameters, &event);
         match tokio::time::timeout(CALL_TIMEOUT, create).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(
-                event = "event-not-written",
-                "cannot create events in namespace {:?}: {error}; does the Role allow the verb create?",
-                election.namespace
-            ),
+            Ok(Err(error)) => {
+                let what = format!("create events in namespace {:?}", election.namespace);
+                tracing::warn!(event = "event-not-written", "{}", Refusal::new(&what, error).message);
+            }
             Err(_) => {
                 tracing::warn!(event = "event-not-written", "the API server did not take an Event in time")
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ha_store::Clock;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ struct Loop {
     metrics: Arc<Metrics>,
     started: Instant,
     standing: Standing,
+    /// The last one that was logged.
     trouble: Option<String>,
     view: watch::Sender<ElectionView>,
 }
@@ -92,30 +94,63 @@ impl Driver {
 
 impl Loop {
     async fn run(mut self, mut stopped: oneshot::Receiver<Farewell>) {
+        let mut next = None;
         let farewell = loop {
-            let wake_at = self.elector.next_tick_ms().map(|ms| self.started + Duration::from_millis(ms));
-            tokio::select! {
-                biased;
-                farewell = &mut stopped => break farewell.unwrap_or(Farewell::Keep),
-                () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)) => {}
+            // Between any two requests: a server that keeps us busy must not keep us from stopping.
+            match stopped.try_recv() {
+                Ok(farewell) => break farewell,
+                Err(TryRecvError::Closed) => break Farewell::Keep,
+                Err(TryRecvError::Empty) => {}
             }
-            self.step(Observation::Tick).await;
+            next = match next {
+                Some(action) => self.ask_and_step(action).await,
+                None => {
+                    tokio::select! {
+                        biased;
+                        farewell = &mut stopped => break farewell.unwrap_or(Farewell::Keep),
+                        () = self.sleep() => {}
+                    }
+                    self.step(Observation::Tick).await
+                }
+            };
         };
         if farewell == Farewell::Release {
-            self.step(Observation::Release).await;
+            self.release(next).await;
         }
     }
 
-    /// One observation, and the requests that follow from it.
-    async fn step(&mut self, observation: Observation) {
-        let mut next = self.elector.step(self.now_ms(), observation);
-        self.tell().await;
-        while let Some(action) = next {
-            let observation = self.ask(&action).await;
-            self.note(&action, &observation);
-            next = self.elector.step(self.now_ms(), observation);
-            self.tell().await;
+    /// Until it is given up; whoever stops us sets the limit. A request that the elector waits for is still made.
+    async fn release(&mut self, mut next: Option<Action>) {
+        next = self.step(Observation::Release).await.or(next);
+        loop {
+            next = match next {
+                Some(action) => self.ask_and_step(action).await,
+                None if self.elector.released() => return,
+                None => {
+                    self.sleep().await;
+                    self.step(Observation::Tick).await
+                }
+            };
         }
+    }
+
+    async fn sleep(&self) {
+        let wake_at = self.elector.next_tick_ms().map(|ms| self.started + Duration::from_millis(ms));
+        tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now)).await;
+    }
+
+    async fn step(&mut self, observation: Observation) -> Option<Action> {
+        let next = self.elector.step(self.now_ms(), observation);
+        self.tell().await;
+        next
+    }
+
+    async fn ask_and_step(&mut self, action: Action) -> Option<Action> {
+        let observation = self.ask(&action).await;
+        self.note(&action, &observation);
+        let next = self.step(observation).await;
+        self.note_trouble();
+        next
     }
 
     async fn ask(&mut self, action: &Action) -> Observation {
@@ -123,43 +158,43 @@ impl Loop {
         let epoch = self.leadership.view().owned;
         match action {
             Action::Read => self.lease.read(sent_ms).await,
-            Action::Create => self.lease.create(sent_ms, epoch).await,
+            Action::Create { .. } => self.lease.create(sent_ms, epoch).await,
             Action::Hold { version, .. } => self.lease.update(sent_ms, version, epoch).await,
             Action::Release { version } => self.lease.release(sent_ms, version).await,
             Action::LookAtPod { holder } => self.lease.look_at_pod(holder.clone()).await,
         }
     }
 
-    fn note(&mut self, action: &Action, observation: &Observation) {
+    fn note(&self, action: &Action, observation: &Observation) {
         match (action, observation) {
-            (_, Observation::Unclear { reason, .. }) => {
-                if self.trouble.as_ref() != Some(reason) {
-                    tracing::warn!(event = "api-server-trouble", "{reason}; what is granted goes on");
-                }
-                self.trouble = Some(reason.clone());
-            }
-            (Action::Create | Action::Hold { .. }, Observation::Written { sent_ms, .. }) => {
-                self.trouble = None;
+            (Action::Create { why } | Action::Hold { why, .. }, Observation::Written { sent_ms, .. }) => {
                 let seconds = (self.now_ms() - sent_ms) as f64 / 1_000.0;
                 self.metrics.renewed(seconds);
-                self.taken(action);
+                self.taken(why);
             }
             (Action::Release { .. }, Observation::Written { .. }) => {
                 tracing::info!(event = "lease-released", "the Lease is given up: the next pod need not wait");
             }
-            _ => self.trouble = None,
+            _ => {}
         }
     }
 
-    fn taken(&self, action: &Action) {
-        let why = match action {
-            Action::Hold { why: Taking::Renewal, .. } => return,
-            Action::Hold { why, .. } => why.to_string(),
-            _ => "there was none".to_owned(),
-        };
+    /// Said once for as long as it lasts.
+    fn note_trouble(&mut self) {
+        let trouble = self.elector.trouble();
+        if let Some(reason) = trouble.filter(|_| trouble != self.trouble.as_deref()) {
+            tracing::warn!(event = "api-server-trouble", "{reason}; what is granted goes on");
+        }
+        self.trouble = trouble.map(str::to_owned);
+    }
+
+    fn taken(&self, why: &Taking) {
+        if *why == Taking::Renewal {
+            return;
+        }
         self.metrics.lease_taken();
         tracing::info!(event = "lease-taken", "the Lease is ours: {why}");
-        if let Action::Hold { why: Taking::Evidence { .. }, .. } = action {
+        if let Taking::Evidence { .. } = why {
             self.announcer
                 .announce(Reason::TakeoverOnEvidence, &format!("took the Lease before it expired: {why}"));
         }
@@ -177,7 +212,7 @@ impl Loop {
                 Standing::Others { holder } => Some(holder.clone()),
                 _ => None,
             },
-            trouble: self.trouble.clone(),
+            trouble: self.elector.trouble().map(str::to_owned),
             expires_in_ms,
         });
         if std::mem::discriminant(&standing) != std::mem::discriminant(&self.standing) {

@@ -11,7 +11,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 
 use super::LeaseElection;
+use super::refusal::Refusal;
 use crate::elector::{HolderPod, Lease, Observation};
+
+const CREATE: &str = "create leases.coordination.k8s.io";
+const UPDATE: &str = "update leases.coordination.k8s.io";
 
 const EPOCH: &str = "holdfast.io/epoch";
 const VERSION: &str = "holdfast.io/version";
@@ -28,13 +32,8 @@ pub(super) struct LeaseClient {
     warned: bool,
     /// Whole, because a write replaces the object: other people's labels and annotations stay.
     last: Option<KubeLease>,
-}
-
-/// A request that was not answered as it should be. `message` names the verb and the thing.
-struct Refusal {
-    code: u16,
-    message: String,
-    retry_after_ms: u64,
+    /// The pod of whoever held the Lease when it was last there, as the Lease names it.
+    holder_pod: Option<String>,
 }
 
 // === impl LeaseClient ===
@@ -43,13 +42,17 @@ impl LeaseClient {
     pub(super) fn new(client: kube::Client, election: LeaseElection, clock: Arc<dyn Clock>) -> Self {
         let leases = Api::namespaced(client.clone(), &election.namespace);
         let pods = Api::namespaced(client, &election.namespace);
-        Self { election, leases, pods, clock, warned: false, last: None }
+        Self { election, leases, pods, clock, warned: false, last: None, holder_pod: None }
     }
 
     pub(super) async fn read(&mut self, sent_ms: u64) -> Observation {
         let name = self.election.lease_name.clone();
-        match self.asked("get leases.coordination.k8s.io", &name, self.leases.get_opt(&name)).await {
+        let found = self.asked("get leases.coordination.k8s.io", &name, self.leases.get(&name)).await;
+        match found.map(Some).or_else(Refusal::absent) {
             Ok(found) => {
+                if let Some(found) = &found {
+                    self.holder_pod = annotation(found, POD);
+                }
                 self.last = found;
                 Observation::Read { sent_ms, lease: self.last.as_ref().map(seen) }
             }
@@ -66,8 +69,8 @@ impl LeaseClient {
         self.hold(&mut lease, epoch);
         let parameters = PostParams::default();
         let create = self.leases.create(&parameters, &lease);
-        let result = self.asked("create leases.coordination.k8s.io", &name, create).await;
-        self.written(sent_ms, result)
+        let result = self.asked(CREATE, &name, create).await;
+        self.written(sent_ms, CREATE, &lease, result)
     }
 
     /// Holds the Lease that was last read, which has this version.
@@ -90,34 +93,32 @@ impl LeaseClient {
 
     /// Whether the holder of the Lease that was last read can still be running.
     pub(super) async fn look_at_pod(&mut self, holder: String) -> Observation {
-        let annotations = self.last.as_ref().and_then(|lease| lease.metadata.annotations.as_ref());
-        let Some(name) = annotations.and_then(|annotations| annotations.get(POD)) else {
-            return Observation::Pod { holder, pod: HolderPod::MayRun };
+        let Some(name) = self.holder_pod.clone() else {
+            return Observation::Pod { holder, pod: HolderPod::Unknown };
         };
-        let found = match self.asked("get pods", name, self.pods.get_opt(name)).await {
+        let found = match self.pod(&name).await {
             Ok(pod) => pod.as_ref().map_or(HolderPod::Gone, |pod| judge(pod, &holder)),
             Err(refusal) => return refusal.into(),
         };
         match found {
-            HolderPod::MayRun => Observation::Pod { holder, pod: found },
-            found => self.believe(holder, found).await,
+            HolderPod::Gone | HolderPod::Terminated => self.believe(holder, found).await,
+            HolderPod::MayRun | HolderPod::Unknown => Observation::Pod { holder, pod: found },
         }
     }
 
     /// Evidence counts only from a candidate that sees itself: one whose identity is not its pod's UID, or that asks in
     /// the wrong namespace, would take every other pod for gone.
     async fn believe(&mut self, holder: String, found: HolderPod) -> Observation {
-        let LeaseElection { pod_name, identity, .. } = &self.election;
-        let me = match self.asked("get pods", pod_name, self.pods.get_opt(pod_name)).await {
+        let me = match self.pod(&self.election.pod_name).await {
             Ok(me) => me,
             Err(refusal) => return refusal.into(),
         };
+        let LeaseElection { pod_name, identity, namespace, .. } = &self.election;
         if me.and_then(|me| me.metadata.uid).as_ref() == Some(identity) {
             return Observation::Pod { holder, pod: found };
         }
         if !self.warned {
             self.warned = true;
-            let LeaseElection { pod_name, identity, namespace, .. } = &self.election;
             tracing::warn!(
                 event = "no-evidence",
                 "pod {pod_name:?} in namespace {namespace:?} does not have the UID {identity:?}, so what this process \
@@ -125,7 +126,17 @@ impl LeaseClient {
                  --namespace from the downward API"
             );
         }
-        Observation::Pod { holder, pod: HolderPod::MayRun }
+        Observation::Pod { holder, pod: HolderPod::Unknown }
+    }
+
+    /// One without a UID would be taken for another's than the holder's.
+    async fn pod(&self, name: &str) -> Result<Option<Pod>, Refusal> {
+        let pod =
+            self.asked("get pods", name, self.pods.get(name)).await.map(Some).or_else(Refusal::absent)?;
+        match pod.as_ref().is_some_and(|pod| pod.metadata.uid.is_none()) {
+            true => Err(Refusal::garbage(&format!("get pods {name:?}"))),
+            false => Ok(pod),
+        }
     }
 
     /// The wall clock's time goes into the Lease for people; nobody decides by it.
@@ -168,64 +179,58 @@ impl LeaseClient {
         let name = self.election.lease_name.clone();
         let parameters = PostParams::default();
         let replace = self.leases.replace(&name, &parameters, lease);
-        let result = self.asked("update leases.coordination.k8s.io", &name, replace).await;
-        self.written(sent_ms, result)
+        let result = self.asked(UPDATE, &name, replace).await;
+        self.written(sent_ms, UPDATE, lease, result)
     }
 
-    fn written(&mut self, sent_ms: u64, result: Result<KubeLease, Refusal>) -> Observation {
+    fn written(
+        &mut self,
+        sent_ms: u64,
+        verb: &str,
+        lease: &KubeLease,
+        result: Result<KubeLease, Refusal>,
+    ) -> Observation {
         match result {
-            Ok(lease) => {
-                let observation = Observation::Written { sent_ms, lease: seen(&lease) };
-                self.last = Some(lease);
-                observation
+            // An accepted write is answered with what was written. Whatever else this is, it proves nothing about the
+            // holder: only a read does.
+            Ok(answer) if seen(&answer).holder != seen(lease).holder => {
+                let reason = format!("{verb}: answered with a Lease that {:?} holds", seen(&answer).holder);
+                Observation::Conflict { reason }
             }
-            // 409: another version stands there, or it exists already. 404: it was deleted. 410: the version is forgotten.
-            Err(Refusal { code: 404 | 409 | 410, .. }) => Observation::Conflict,
+            Ok(answer) => {
+                self.last = Some(answer);
+                Observation::Written { sent_ms, lease: self.last.as_ref().map(seen).expect("just set") }
+            }
+            Err(refusal) if refusal.is_about_the_version() => {
+                Observation::Conflict { reason: refusal.message }
+            }
             Err(refusal) => refusal.into(),
         }
     }
 
-    async fn asked<T>(
+    /// One request under its own time-out. An answer that is not the object that was asked for is none.
+    async fn asked<K: kube::Resource>(
         &self,
         verb: &str,
         name: &str,
-        call: impl Future<Output = kube::Result<T>>,
-    ) -> Result<T, Refusal> {
+        call: impl Future<Output = kube::Result<K>>,
+    ) -> Result<K, Refusal> {
         let limit_ms = self.election.call_timeout_ms;
         let what = format!("{verb} {name:?} in namespace {:?}", self.election.namespace);
         match tokio::time::timeout(Duration::from_millis(limit_ms), call).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Refusal::new(&what, error)),
-            Err(_) => {
-                let message = format!("{what}: no answer within {limit_ms} ms");
-                Err(Refusal { code: 0, message, retry_after_ms: 0 })
+            Ok(Ok(answer)) => {
+                let ObjectMeta { name: its_name, resource_version, .. } = answer.meta();
+                let is_it = its_name.as_deref() == Some(name) && resource_version.is_some();
+                is_it.then_some(answer).ok_or_else(|| Refusal::garbage(&what))
             }
+            Ok(Err(error)) => Err(Refusal::new(&what, error)),
+            Err(_) => Err(Refusal::silence(&what, limit_ms)),
         }
     }
 }
 
-// === impl Refusal ===
-
-impl Refusal {
-    fn new(what: &str, error: kube::Error) -> Self {
-        let kube::Error::Api(status) = error else {
-            return Self { code: 0, message: format!("{what}: {error}"), retry_after_ms: 0 };
-        };
-        let way_out = match status.code {
-            401 => "; the token is not accepted: it may be rotated, and is read again every minute",
-            403 => "; add this verb to the Role of this pod's service account",
-            _ => "",
-        };
-        let retry_after_s = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-        let message = format!("{what}: {} {}{way_out}", status.code, status.message);
-        Self { code: status.code, message, retry_after_ms: u64::from(retry_after_s) * 1_000 }
-    }
-}
-
-impl From<Refusal> for Observation {
-    fn from(refusal: Refusal) -> Self {
-        Self::Unclear { reason: refusal.message, retry_after_ms: refusal.retry_after_ms }
-    }
+fn annotation(lease: &KubeLease, key: &str) -> Option<String> {
+    lease.metadata.annotations.as_ref()?.get(key).cloned()
 }
 
 fn seen(lease: &KubeLease) -> Lease {

@@ -1,5 +1,6 @@
 //! The proxy before a small server that counts what it was asked.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -95,4 +96,49 @@ async fn without_a_sidecar_the_connection_is_closed() {
     let nobody = crate::net::free_address().unwrap();
     let proxy = FaultProxy::start(nobody).await.unwrap();
     assert!(client().get(format!("{}/live", proxy.url())).send().await.is_err());
+}
+
+#[tokio::test]
+async fn a_standing_fault_is_met_until_it_is_dropped_and_the_server_knows_only_of_what_it_was_passed() {
+    let (_lines, receiver) = mpsc::channel(1);
+    let proxy = FaultProxy::start(sidecar(receiver).await).await.unwrap();
+    let get = Pattern::new(Method::GET, "/x/*");
+    let url = format!("{}/x/1", proxy.url());
+    let busy = Canned { status: 429, retry_after_s: Some(7), body: "later".into() };
+
+    for (disturbance, passed_on) in
+        [(Disturbance::Answer(busy.clone()), None), (Disturbance::Falsify(busy), Some(StatusCode::CREATED))]
+    {
+        let injected = proxy.disturb(get.clone(), disturbance);
+        for _ in 0..2 {
+            let answer = client().get(&url).send().await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["Retry-After"]),
+                (429, &"7".parse().unwrap())
+            );
+            assert_eq!(answer.text().await.unwrap(), "later");
+        }
+        assert_eq!(injected.met().len(), 2);
+        assert_eq!(proxy.exchanges(&get).last().unwrap().status, passed_on);
+    }
+    assert_eq!(client().get(&url).send().await.unwrap().status(), 201);
+}
+
+#[tokio::test]
+async fn a_reset_is_one_and_a_hang_lasts_as_long_as_the_client() {
+    let (_lines, receiver) = mpsc::channel(1);
+    let proxy = FaultProxy::start(sidecar(receiver).await).await.unwrap();
+    let get = Pattern::new(Method::GET, "/x");
+    let url = format!("{}/x", proxy.url());
+
+    let reset = proxy.disturb(get.clone(), Disturbance::Reset);
+    let error = format!("{:?}", client().get(&url).send().await.unwrap_err());
+    assert!(error.contains("ConnectionReset"), "{error}");
+    assert_eq!(reset.met().len(), 1);
+    drop(reset);
+
+    let hang = proxy.disturb(get, Disturbance::Hang);
+    let error = client().get(&url).timeout(Duration::from_millis(200)).send().await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!(hang.met().len(), 1);
 }

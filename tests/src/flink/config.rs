@@ -27,9 +27,25 @@ pub struct Ports {
     pub rest: SocketAddr,
 }
 
-/// Writes the configuration of one process of a pod and returns its directory. `url` is what the JobManager knows as the
-/// sidecar: a test may put a proxy there.
-pub fn write(site: &Site, process: &str, ports: &Ports, url: &str) -> Result<PathBuf> {
+/// Who keeps a job's place.
+#[derive(Clone, Copy, Debug)]
+pub enum HighAvailability<'a> {
+    /// Holdfast.
+    Holdfast {
+        /// What the JobManager knows as the sidecar: a test may put a proxy there.
+        url: &'a str,
+    },
+    /// Flink's own Kubernetes HA services, with nothing set that they do not need.
+    Kubernetes {
+        /// How the API server is reached, and as whom.
+        kubeconfig: &'a Path,
+        /// Where the ConfigMaps go.
+        namespace: &'a str,
+    },
+}
+
+/// Writes the configuration of one process of a pod and returns its directory.
+pub fn write(site: &Site, process: &str, ports: &Ports, ha: HighAvailability<'_>) -> Result<PathBuf> {
     let conf = site.path(&format!("conf/{process}"));
     for dir in ["log", "pid"] {
         fs::create_dir_all(conf.join(dir)).with_context(|| format!("making {}", conf.display()))?;
@@ -38,8 +54,10 @@ pub fn write(site: &Site, process: &str, ports: &Ports, url: &str) -> Result<Pat
     for name in ["log4j-console.properties", "logback-console.xml"] {
         fs::copy(shipped.join(name), conf.join(name)).with_context(|| format!("copying {name}"))?;
     }
-    let mut yaml = settings(site, ports, url)
+    let mut yaml = ha
+        .settings(ports)
         .into_iter()
+        .chain(settings(site, ports))
         .map(|(key, value)| format!("{key}: {value}\n"))
         .collect::<String>();
     yaml.push_str(&format!("env.java.opts.all: {}\n", java_options(&shipped)?));
@@ -47,14 +65,30 @@ pub fn write(site: &Site, process: &str, ports: &Ports, url: &str) -> Result<Pat
     Ok(conf)
 }
 
-fn settings(site: &Site, ports: &Ports, url: &str) -> Vec<(&'static str, String)> {
+impl HighAvailability<'_> {
+    fn settings(self, ports: &Ports) -> Vec<(&'static str, String)> {
+        let set = |key, value: &str| (key, value.to_owned());
+        match self {
+            Self::Holdfast { url } => vec![
+                set("high-availability.type", "io.holdfast.flink.HoldfastHaServicesFactory"),
+                set("high-availability.holdfast.url", url),
+                ("high-availability.holdfast.leaders-url", format!("http://{}", ports.sidecar_public)),
+            ],
+            Self::Kubernetes { kubeconfig, namespace } => vec![
+                set("high-availability.type", "kubernetes"),
+                set("kubernetes.cluster-id", CLUSTER_ID),
+                set("kubernetes.namespace", namespace),
+                ("kubernetes.config.file", kubeconfig.display().to_string()),
+            ],
+        }
+    }
+}
+
+fn settings(site: &Site, ports: &Ports) -> Vec<(&'static str, String)> {
     let set = |key, value: &str| (key, value.to_owned());
     vec![
-        set("high-availability.type", "io.holdfast.flink.HoldfastHaServicesFactory"),
         set("high-availability.cluster-id", CLUSTER_ID),
         ("high-availability.storageDir", site.url("ha")),
-        set("high-availability.holdfast.url", url),
-        ("high-availability.holdfast.leaders-url", format!("http://{}", ports.sidecar_public)),
         ("execution.checkpointing.dir", site.url("checkpoints")),
         set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"),
         set("restart-strategy.type", "fixed-delay"),

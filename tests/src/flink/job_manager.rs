@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::config::Ports;
+use super::config::{HighAvailability, Ports};
 use super::log::Log;
 use super::rest::{Job, Rest};
 use super::{config, script};
@@ -18,8 +18,8 @@ const JOB_CLASS: &str = "io.holdfast.demo.DemoJob";
 /// Records per second that the job's source makes.
 pub const RATE: u64 = 1000;
 
-/// The time between two checkpoints.
-const CHECKPOINT_INTERVAL_MS: u64 = 1000;
+/// The time between two checkpoints, where a test does not say.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a JobManager may take from its start to a job whose tasks all run, on a busy machine.
 const RUNNING_LIMIT: Duration = Duration::from_secs(120);
@@ -41,12 +41,29 @@ pub struct JobManager {
 impl JobManager {
     /// Starts the JobManager of the pod `pod`, which finds its sidecar at `sidecar_url`.
     pub fn start(site: &Site, pod: &str, ports: &Ports, sidecar_url: &str) -> Result<Self> {
+        Self::start_with(
+            site,
+            pod,
+            ports,
+            HighAvailability::Holdfast { url: sidecar_url },
+            CHECKPOINT_INTERVAL,
+        )
+    }
+
+    /// Starts the JobManager of the pod `pod` with these services, and a checkpoint so often.
+    pub fn start_with(
+        site: &Site,
+        pod: &str,
+        ports: &Ports,
+        ha: HighAvailability<'_>,
+        checkpoint_interval: Duration,
+    ) -> Result<Self> {
         let name = format!("{pod}-jobmanager");
-        let conf = config::write(site, &name, ports, sidecar_url)?;
+        let conf = config::write(site, &name, ports, ha)?;
         let mut command = script(site, "standalone-job.sh", &conf);
         command.args(["--job-classname", JOB_CLASS]);
         command.args(["--rate", &RATE.to_string()]);
-        command.args(["--checkpoint-interval-ms", &CHECKPOINT_INTERVAL_MS.to_string()]);
+        command.args(["--checkpoint-interval-ms", &checkpoint_interval.as_millis().to_string()]);
         command.args(["--out", &site.url("out")]);
         let process = Process::spawn(&name, command, &site.next_log(&name))?;
         Ok(Self { log: Log::new(process.log()), rest: Rest::new(ports.rest)?, process })

@@ -25,6 +25,8 @@ pub struct Request {
     pub resource: String,
     /// Where.
     pub namespace: String,
+    /// Which one. Empty when none or several are meant: in a create, or in a list without a field selector.
+    pub name: String,
     /// What was answered.
     pub code: u16,
 }
@@ -51,6 +53,7 @@ struct Object {
     resource: Option<String>,
     subresource: Option<String>,
     namespace: Option<String>,
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +112,12 @@ impl Audit {
     }
 }
 
+impl From<Vec<Request>> for Audit {
+    fn from(requests: Vec<Request>) -> Self {
+        Self { requests }
+    }
+}
+
 impl From<Entry> for Request {
     fn from(entry: Entry) -> Self {
         let object = entry.object_ref;
@@ -122,6 +131,7 @@ impl From<Entry> for Request {
             verb: entry.verb,
             resource,
             namespace: part(|object| &object.namespace).unwrap_or_default(),
+            name: part(|object| &object.name).unwrap_or_default(),
             code: entry.response_status.and_then(|status| status.code).unwrap_or_default(),
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Namespace as KubeNamespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, Namespace as KubeNamespace, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -137,12 +137,34 @@ impl Namespace {
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.name}],
         }))?;
         create(self.api(), &binding).await?;
-        let wanted = object::<TokenRequest>(json!({"spec": {"audiences": [], "expirationSeconds": 7200}}))?;
+        let token = self.token(name, json!({"audiences": [], "expirationSeconds": 7200})).await?;
+        self.kubeconfig(name, &format!("https://{}", self.api), &json!({ "token": token }))
+    }
+
+    /// A token of a service account that is good until [`Namespace::revoke`] of the same `key`.
+    pub async fn revocable_token(&self, account: &str, key: &str) -> Result<String> {
+        let secret = create(self.api(), &object::<Secret>(json!({"metadata": {"name": key}}))?).await?;
+        let bound_to = json!({"kind": "Secret", "apiVersion": "v1", "name": key, "uid": secret.metadata.uid});
+        let spec = json!({"audiences": [], "expirationSeconds": 7200, "boundObjectRef": bound_to});
+        self.token(account, spec).await
+    }
+
+    /// The token is refused from now on, or rather when the API server's cache forgets it: after ten seconds.
+    pub async fn revoke(&self, key: &str) -> Result<()> {
+        self.api::<Secret>().delete(key, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    async fn token(&self, account: &str, spec: Value) -> Result<String> {
+        let wanted = object::<TokenRequest>(json!({ "spec": spec }))?;
         let accounts = self.api::<ServiceAccount>();
-        let token = accounts.create_token_request(name, &PostParams::default(), &wanted).await?;
-        let token = token.status.context("no token was given")?.token;
-        let file = format!("{}-{name}", self.name);
-        write_kubeconfig(&self.home, self.api, &file, &json!({ "token": token }))
+        let token = accounts.create_token_request(account, &PostParams::default(), &wanted).await?;
+        Ok(token.status.context("no token was given")?.token)
+    }
+
+    /// A kubeconfig for a user of the API at this URL.
+    pub fn kubeconfig(&self, name: &str, server: &str, user: &Value) -> Result<PathBuf> {
+        write_kubeconfig(&self.home, server, &format!("{}-{name}", self.name), user)
     }
 
     /// How the audit log names a service account.

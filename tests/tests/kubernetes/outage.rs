@@ -1,22 +1,13 @@
 //! The API server does not answer, for longer than any Lease lasts. Whoever leads goes on, and says how it stands.
 
 use anyhow::{Result, ensure};
-use harness::kubernetes::ApiServer;
+use harness::kubernetes::Fault;
 use harness::kubernetes::candidate::Candidate;
 use harness::session::Session;
 use harness::wait;
 
 use super::race::renewed;
 use super::world::{LIMIT, World};
-
-/// How the API server fails.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    /// Its connections stand, and nothing is answered.
-    Paused,
-    /// Its connections are refused.
-    Killed,
-}
 
 pub(crate) async fn test(world: &mut World, fault: Fault) -> Result<()> {
     let deployment = world.deployment().await?;
@@ -26,7 +17,7 @@ pub(crate) async fn test(world: &mut World, fault: Fault) -> Result<()> {
     let epoch = session.epoch()?;
     let renewals = candidate.metric("holdfast_lease_renewal_seconds_count").await?;
 
-    fault.begin(&mut world.server)?;
+    world.server.begin(fault)?;
     candidate.wait_until_standing("unconfirmed", LIMIT).await?;
     ensure!(candidate.metric("holdfast_lease_held").await? == 0.0, "the metric says that the Lease is held");
     let trouble = candidate.trouble().await?;
@@ -40,7 +31,7 @@ pub(crate) async fn test(world: &mut World, fault: Fault) -> Result<()> {
     let status = candidate.status().await?;
     ensure!(status["role"] == "leading" && status["epoch"] == epoch, "/status says {status}");
 
-    fault.end(&mut world.server).await?;
+    world.server.end(fault).await?;
     candidate.wait_until_standing("ours", LIMIT).await?;
     ensure!(
         candidate.metric("holdfast_lease_held").await? == 1.0,
@@ -62,7 +53,7 @@ pub(crate) async fn restart(world: &mut World, fault: Fault) -> Result<()> {
     let deployment = world.deployment().await?;
     let (mut candidate, before) = deployment.leader("pod-1").await?;
     let epoch = before.epoch()?;
-    fault.begin(&mut world.server)?;
+    world.server.begin(fault)?;
     candidate.process.kill()?;
 
     let mut candidate = Candidate::start(&candidate.options).await?;
@@ -74,26 +65,10 @@ pub(crate) async fn restart(world: &mut World, fault: Fault) -> Result<()> {
     let newcomer = Session::open(&candidate.url("")).await?;
     newcomer.wait_for("waiting", LIMIT).await?;
 
-    fault.end(&mut world.server).await?;
+    world.server.end(fault).await?;
     candidate.wait_until_standing("ours", LIMIT).await?;
     session.add_checkpoint().await?;
     session.require_undisturbed(epoch)?;
     ensure!(newcomer.epoch().is_err(), "two sessions lead: {:?}", newcomer.events());
     Ok(())
-}
-
-impl Fault {
-    pub(crate) fn begin(self, server: &mut ApiServer) -> Result<()> {
-        match self {
-            Self::Paused => server.pause(),
-            Self::Killed => server.kill(),
-        }
-    }
-
-    pub(crate) async fn end(self, server: &mut ApiServer) -> Result<()> {
-        match self {
-            Self::Paused => server.wake().await,
-            Self::Killed => server.start_again().await,
-        }
-    }
 }

@@ -1,21 +1,15 @@
 //! A service account that may do what the manifests say, and no more; and less.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use harness::flink::log::Log;
 use harness::kubernetes::candidate::Candidate;
+use harness::kubernetes::manifests::{ACCOUNT, rules};
 use harness::session::Session;
 use harness::wait;
-use k8s_openapi::api::rbac::v1::PolicyRule;
-use serde_json::Value;
 
 use super::events::require_event;
 use super::race::renewed;
 use super::world::{Deployment, LEASE, LIMIT, World};
-
-pub(crate) const ACCOUNT: &str = "holdfast";
 
 pub(crate) async fn enough(world: &mut World) -> Result<()> {
     let deployment = restricted(world).await?;
@@ -141,13 +135,4 @@ async fn take_away(deployment: &Deployment, verb: &str, resource: &str) -> Resul
 
 async fn give_back(deployment: &Deployment) -> Result<()> {
     deployment.namespace.set_rules(ACCOUNT, &rules()?).await
-}
-
-/// The Role in `deploy/`. The name that it restricts is the one of our Lease.
-pub(crate) fn rules() -> Result<Vec<PolicyRule>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kustomize/base/rbac.yaml");
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&text)?;
-    let role = objects.into_iter().find(|object| object["kind"] == "Role").context("no Role")?;
-    Ok(serde_json::from_value(role["rules"].clone())?)
 }

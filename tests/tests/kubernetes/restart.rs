@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::kubernetes::candidate::{Candidate, DEFAULT, SHORT};
+use harness::kubernetes::contest::Contest;
 use harness::session::Session;
 use harness::wait;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use tokio::time::Instant;
 
 use super::race::renewed;
-use super::world::{Deployment, LEASE, LIMIT, World, start};
+use super::world::{Deployment, LEASE, LIMIT, World};
 
 /// For the requests themselves, the claim of an epoch, and a busy machine.
 const SLACK: Duration = Duration::from_millis(700);
@@ -38,23 +39,9 @@ pub(crate) async fn killed(world: &mut World) -> Result<()> {
 
 /// With the product's own timings: an expiry would take 15 s.
 pub(crate) async fn stopped(world: &mut World) -> Result<()> {
-    let deployment = world.deployment().await?;
-    let mut options = deployment.pod("pod-1").await?;
-    options.timings = DEFAULT;
-    let (mut candidate, session) = start(&options).await?;
-    session.granted(LIMIT).await?;
-    let mut options = deployment.pod("pod-2").await?;
-    options.timings = DEFAULT;
-    let (_next, waiting) = start(&options).await?;
-
-    drop(session);
-    let gone = async || Ok((candidate.status().await?["sessions"] == 0).then_some(()));
-    wait::until("the sidecar to see that its JobManager is gone", LIMIT, gone).await?;
-    candidate.process.terminate()?;
-    let asked = Instant::now();
-    let status = candidate.process.wait_for_exit(LIMIT).await?;
-    ensure!(status.success(), "it ended with {status}");
-    let took = waiting.granted(LIMIT).await? - asked;
+    let mut contest = Contest::new(world.deployment().await?, DEFAULT).await?;
+    contest.stop().await?;
+    let took = contest.taken_over().await?;
     ensure!(took < DEFAULT.retry + SLACK, "the next pod led only after {took:?}");
     Ok(())
 }
@@ -75,25 +62,24 @@ pub(crate) async fn deserted(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// The rival may be the first to see that it is gone, and leaves it to its holder.
 pub(crate) async fn lease_deleted(world: &mut World) -> Result<()> {
     let deployment = world.deployment().await?;
     let (candidate, mut session) = deployment.leader("pod-1").await?;
-    let (_rival, waiting) = deployment.contender("pod-2").await?;
-    for _ in 0..3 {
+    let (mut rival, waiting) = deployment.contender("pod-2").await?;
+    let epoch = session.epoch()?;
+    for _ in 0..5 {
+        rival.wait_until_standing("others", LIMIT).await?;
         deployment.namespace.delete_lease(LEASE).await?;
         let back = async || deployment.namespace.lease(LEASE).await;
         wait::until("the Lease to be made again", LIMIT, back).await?;
     }
     renewed(&deployment.namespace, 3).await?;
+    session.require_undisturbed(epoch)?;
+    session.add_checkpoint().await?;
+    ensure!(waiting.epoch().is_err(), "the other pod was granted leadership");
     let newest = candidate.status().await?["newest_epoch"].as_u64();
-    // Whoever was faster to make it leads. Its epoch is newer than any before, and the other one does not lead.
-    match waiting.epoch() {
-        Err(_) => {
-            session.require_undisturbed(1)?;
-            session.add_checkpoint().await?;
-        }
-        Ok(epoch) => ensure!(epoch > 1 && !(session.leads() && waiting.leads()), "{newest:?}"),
-    }
+    ensure!(newest == Some(epoch), "the newest epoch is {newest:?}, not {epoch}");
     let lease = deployment.namespace.lease(LEASE).await?.context("the Lease is gone")?;
     let annotations = lease.metadata.annotations.unwrap_or_default();
     let noted = annotations.get("holdfast.io/epoch").and_then(|epoch| epoch.parse::<u64>().ok());

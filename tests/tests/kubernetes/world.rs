@@ -2,25 +2,17 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use harness::kubernetes::ApiServer;
-use harness::kubernetes::candidate::{Candidate, Options};
-use harness::kubernetes::namespace::Namespace;
+pub(crate) use harness::kubernetes::deployment::{Deployment, LIMIT};
+pub(crate) use harness::kubernetes::manifests::LEASE;
 use harness::output;
 use harness::process;
 use harness::scenario::Failure;
-use harness::session::Session;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
-
-/// The deployment, and its Lease.
-pub(crate) const LEASE: &str = "example";
-
-/// What is awaited takes seconds at most; the machine may be busy.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// How many lines of each log an error shows.
 const TAIL_LINES: usize = 15;
@@ -33,13 +25,6 @@ pub(crate) struct World {
     pub(crate) server: ApiServer,
     root: PathBuf,
     rules: Cell<u32>,
-}
-
-/// A deployment in a namespace of its own, with a store of its own.
-pub(crate) struct Deployment {
-    pub(crate) namespace: Namespace,
-    pub(crate) kubeconfig: PathBuf,
-    root: PathBuf,
 }
 
 /// Runs `body` with a fresh API server. When it fails, its directory is kept and the error shows how each log ends.
@@ -83,43 +68,6 @@ impl World {
     /// A new deployment, in the namespace `rule-N`. Its candidates may do everything unless they are told otherwise.
     pub(crate) async fn deployment(&self) -> Result<Deployment> {
         self.rules.set(self.rules.get() + 1);
-        let name = format!("rule-{}", self.rules.get());
-        let root = self.root.join(&name);
-        fs::create_dir_all(root.join("store"))?;
-        std::os::unix::fs::symlink(self.root.join("logs"), root.join("logs"))?;
-        let namespace = self.server.namespace(&name).await?;
-        Ok(Deployment { namespace, kubeconfig: self.server.admin_kubeconfig(), root })
+        Deployment::create(&self.server, &self.root, &format!("rule-{}", self.rules.get())).await
     }
-}
-
-impl Deployment {
-    /// What a candidate in a new pod is started with.
-    pub(crate) async fn pod(&self, name: &str) -> Result<Options> {
-        let pod = self.namespace.run_pod(name).await?;
-        Options::new(&self.root, &self.namespace, LEASE, &pod, &self.kubeconfig)
-    }
-
-    /// A candidate in a new pod, and its JobManager.
-    pub(crate) async fn contender(&self, name: &str) -> Result<(Candidate, Session)> {
-        start(&self.pod(name).await?).await
-    }
-
-    /// A contender that leads already.
-    pub(crate) async fn leader(&self, name: &str) -> Result<(Candidate, Session)> {
-        let (candidate, session) = self.contender(name).await?;
-        session.granted(LIMIT).await?;
-        Ok((candidate, session))
-    }
-
-    /// Where its store is.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-}
-
-/// A candidate and its JobManager.
-pub(crate) async fn start(options: &Options) -> Result<(Candidate, Session)> {
-    let candidate = Candidate::start(options).await?;
-    let session = Session::open(&candidate.url("")).await?;
-    Ok((candidate, session))
 }
