@@ -58,6 +58,8 @@ pub struct LeadershipView {
     pub newest: Option<Epoch>,
     /// Why a JobManager that came now would not be granted.
     pub obstacle: Option<String>,
+    /// Another process leads, as far as this one knows.
+    pub leads_elsewhere: bool,
     /// Whether the store answered the last time it was asked, and what it said if not.
     pub store_trouble: Option<String>,
     /// Open JobManager streams.

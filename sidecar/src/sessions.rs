@@ -93,6 +93,8 @@ pub struct Leader {
 #[derive(Debug)]
 pub struct Sessions {
     candidacy: Candidacy,
+    /// Another process leads, or is about to: the election or the store said so, and neither took it back.
+    elsewhere: bool,
     open: Vec<Session>,
     leader: Option<Leader>,
     asked: Option<Asked>,
@@ -140,6 +142,7 @@ impl Default for Sessions {
     fn default() -> Self {
         Self {
             candidacy: Candidacy::NotYet("the election has not been decided yet".into()),
+            elsewhere: false,
             open: Vec::new(),
             leader: None,
             asked: None,
@@ -177,6 +180,11 @@ impl Sessions {
         }
     }
 
+    /// Whether whoever looks for the leader should look elsewhere: another process was elected or has claimed.
+    pub fn leads_elsewhere(&self) -> bool {
+        self.elsewhere && self.leader.is_none()
+    }
+
     /// When to call [`Sessions::step`] with [`Observation::Tick`] at the latest.
     pub fn next_tick_ms(&self) -> Option<u64> {
         let wants_store = self.leader.is_none() && self.asked.is_none() && self.next_to_serve().is_some();
@@ -190,7 +198,10 @@ impl Sessions {
             }
             Observation::Closed { session, attachment } => self.closed(&session, attachment, actions),
             Observation::MayLead if matches!(self.candidacy, Candidacy::Stopping) => {}
-            Observation::MayLead => self.candidacy = Candidacy::MayLead,
+            Observation::MayLead => {
+                self.candidacy = Candidacy::MayLead;
+                self.elsewhere = false;
+            }
             Observation::MayKeep { reason }
                 if matches!(self.candidacy, Candidacy::MayLead | Candidacy::NotYet(_)) =>
             {
@@ -200,10 +211,12 @@ impl Sessions {
             Observation::MustNotLead { reason } => {
                 self.depose(RevokeReason::LeaseLost, &reason, actions);
                 self.candidacy = Candidacy::NotYet(reason);
+                self.elsewhere = true;
             }
             Observation::Deposed { detail } => {
                 self.depose(RevokeReason::Fenced, &detail, actions);
                 self.candidacy = Candidacy::Deposed(detail);
+                self.elsewhere = true;
             }
             Observation::Claimed { session, epoch } => {
                 assert!(matches!(&self.asked, Some(Asked::Claim(s)) if *s == session), "an unasked claim");

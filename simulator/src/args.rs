@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::plan::Plan;
+use crate::run::Product;
 use crate::scenario;
 use crate::trace::{Outcome, Trace};
 
@@ -59,8 +60,9 @@ impl Args {
 }
 
 /// The product itself, in the world.
-fn simulate(_plan: &Plan) -> (Outcome, Trace) {
-    panic!("the world is not wired yet")
+fn simulate(plan: &Plan) -> (Outcome, Trace) {
+    let run = crate::run::run(plan, &Product::default());
+    (run.outcome, run.trace)
 }
 
 fn gallery() -> anyhow::Result<bool> {

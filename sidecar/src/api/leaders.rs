@@ -1,6 +1,7 @@
 //! The published addresses of the leader's components.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -9,6 +10,7 @@ use axum::response::Response;
 use futures::stream;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, interval_at};
 
 use super::problem::Problem;
 use super::request::{self, UnderEpoch};
@@ -19,6 +21,10 @@ use crate::leadership::PublishError;
 const COMPONENTS_MAX: usize = 128;
 const COMPONENT_BYTES_MAX: usize = 1_024;
 const MAP_BYTES_MAX: u64 = 256 * 1024;
+
+/// How long a reader stays with a sidecar that knows that another one leads. A Service keeps open connections where they
+/// are, so a reader that is not sent away would never hear of the new leader.
+const ELSEWHERE_PERIOD: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,12 +78,24 @@ pub(super) async fn stream(State(api): State<Api>) -> Result<Response, Problem> 
     })?;
     let mut leaders = api.leadership.leaders();
     leaders.mark_changed();
-    let maps = stream::unfold((leaders, permit), |(mut leaders, permit)| async move {
+    let leadership = api.leadership.clone();
+    let checks = interval_at(Instant::now() + ELSEWHERE_PERIOD, ELSEWHERE_PERIOD);
+    let reader = (leaders, leadership, checks, permit);
+    let maps = stream::unfold(reader, |(mut leaders, leadership, mut checks, permit)| async move {
         loop {
-            leaders.changed().await.ok()?;
+            tokio::select! {
+                biased;
+                changed = leaders.changed() => changed.ok()?,
+                _ = checks.tick() => {
+                    if leadership.view().leads_elsewhere {
+                        return None;
+                    }
+                    continue;
+                }
+            }
             let known = leaders.borrow_and_update().clone();
             if let Some(view) = known {
-                return Some((streams::line(&Map::from(view)), (leaders, permit)));
+                return Some((streams::line(&Map::from(view)), (leaders, leadership, checks, permit)));
             }
         }
     });

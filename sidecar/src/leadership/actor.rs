@@ -369,6 +369,7 @@ impl Actor {
             owned: self.owned,
             newest,
             obstacle: self.sessions.obstacle().map(str::to_owned),
+            leads_elsewhere: self.sessions.leads_elsewhere(),
             store_trouble: self.store_trouble.clone(),
             sessions: self.streams.len(),
             journal: self.journal.snapshot(),

@@ -295,3 +295,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whoever_looks_for_the_leader_is_sent_elsewhere_only_while_another_process_is_known_to_lead() {
+    let mut sessions = leading();
+    assert!(!sessions.leads_elsewhere());
+    sessions.step(1, Observation::MayKeep { reason: "no answer".into() });
+    sessions.step(2, closed("a", 1));
+    assert!(!sessions.leads_elsewhere(), "not to know who leads is not to know that another one does");
+    sessions.step(3, Observation::MustNotLead { reason: "held by b".into() });
+    assert!(sessions.leads_elsewhere());
+    sessions.step(4, Observation::MayKeep { reason: "no answer".into() });
+    assert!(sessions.leads_elsewhere(), "nobody took it back");
+    sessions.step(5, Observation::MayLead);
+    assert!(!sessions.leads_elsewhere());
+}

@@ -1,5 +1,6 @@
 //! Published leader addresses, as TaskManagers see them.
 
+use futures::StreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sidecar::settings::Settings;
@@ -79,4 +80,19 @@ async fn an_old_epoch_cannot_publish() {
     let mut second = JobManager::open(&sidecar).await;
     second.granted().await;
     assert_eq!(publish(&sidecar, old, &["dispatcher"]).await, 412);
+}
+
+#[tokio::test]
+async fn a_reader_is_sent_away_by_a_sidecar_that_was_deposed() {
+    let older = Sidecar::start().await;
+    let mut deposed = JobManager::open(&older).await;
+    let epoch = deposed.granted().await;
+    publish(&older, epoch, &["dispatcher"]).await;
+    let mut maps = lines(reqwest::get(format!("{}/v1/leaders/stream", older.public_url)).await.unwrap());
+    next(&mut maps).await;
+    let newer = Sidecar::start_on(older.backend.clone(), Settings::default()).await;
+    let mut leading = JobManager::open(&newer).await;
+    leading.granted().await;
+    let ended = async { while maps.next().await.is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.expect("the stream ends");
 }

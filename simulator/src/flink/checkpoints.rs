@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::UNKNOWN_JOB;
-use super::calls::CallError;
+use super::calls::{CallError, REQUEST_TIMEOUT_MS};
 use super::http::Call;
 use super::process::{Exit, Process};
 use super::state::Snapshot;
@@ -63,16 +63,11 @@ impl Checkpoints {
         let adapter = process.cluster.adapter();
         let call = Call::read(process.job_path("/checkpoints"), epoch);
         let answer = match adapter.unreadable_list_is_empty {
-            true => process.calls.short_write(&call, &[UNKNOWN_JOB]).await,
-            false => process.calls.needed(&call, &[UNKNOWN_JOB]).await,
+            true => process.client.call(&call, REQUEST_TIMEOUT_MS).await.ok(),
+            false => Some(process.calls.needed(&call, &[UNKNOWN_JOB]).await?),
         };
-        let listed = match answer {
-            Ok(answer) if answer.problem.is_none() => answer.json::<Listing>().checkpoints,
-            Ok(_) => Vec::new(),
-            Err(CallError::Refused(_)) if adapter.unreadable_list_is_empty => Vec::new(),
-            Err(CallError::Refused(problem)) => return Err(NotRecovered::Failed(problem)),
-            Err(halt @ CallError::Halt(_)) => return Err(NotRecovered::Exit(halt.into())),
-        };
+        let readable = answer.filter(|answer| answer.problem.is_none());
+        let listed = readable.map(|answer| answer.json::<Listing>().checkpoints).unwrap_or_default();
         let mut completed = VecDeque::new();
         for Listed { id } in listed {
             process.work(5, 40).await;

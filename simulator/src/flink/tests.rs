@@ -1,7 +1,9 @@
 //! The model against the product's own sidecar.
 
+mod defects;
 mod end;
 mod failover;
 mod recording;
 mod rig;
+mod swarm;
 mod zombie;

@@ -149,10 +149,10 @@ fn in_detail(summary: &Summary, detail: &Detail) -> Markup {
     let entries = detail.ran.trace.entries();
     let drawn = Timeline::of(&detail.plan, &detail.ran.outcome, &entries);
     let scenario = &summary.scenarios[detail.scenario].scenario;
-    let why = if detail.ran.outcome.violation.is_some() {
-        "the run that broke a promise"
-    } else {
-        "the slowest recovery"
+    let why = match &detail.ran.outcome {
+        outcome if outcome.violation.is_some() => "the run that broke a promise",
+        outcome if outcome.worst_recovery_ms.is_some() => "the slowest recovery",
+        _ => "the first run",
     };
     html! {
         section class="detail" {

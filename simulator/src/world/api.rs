@@ -7,6 +7,8 @@
 
 mod objects;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use self::objects::{NAMESPACE, Objects};
 pub use self::server::ApiServer;

@@ -14,6 +14,8 @@
 mod client;
 mod far;
 mod objects;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use self::client::Client;

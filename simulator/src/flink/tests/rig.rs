@@ -49,6 +49,8 @@ pub(super) struct Options {
     pub(super) adapter: Adapter,
     pub(super) when: Vec<When>,
     pub(super) generation: Arc<Mutex<Option<String>>>,
+    /// What randomness comes from.
+    pub(super) seed: u64,
     /// There is a second sidecar on the same store, with a JobManager of its own but no TaskManagers.
     pub(super) rival: bool,
 }
@@ -84,14 +86,14 @@ impl Clock for SimulatedClock {
 
 impl Rig {
     pub(super) fn new(options: Options) -> Self {
-        let Options { job, adapter, when, generation, rival } = options;
+        let Options { job, adapter, when, generation, seed, rival } = options;
         let trace = Trace::default();
         let cluster = Cluster::new(adapter);
         let points = Points::of(&plan(when));
         let exits = Arc::<Mutex<Vec<i32>>>::default();
         let mut sim = Builder::new()
             .tick_duration(TICK)
-            .rng_seed(1)
+            .rng_seed(seed)
             .epoch(std::time::UNIX_EPOCH)
             .min_message_latency(Duration::from_millis(1))
             .max_message_latency(Duration::from_millis(10))
@@ -107,18 +109,20 @@ impl Rig {
             job,
             trace: trace.clone(),
             points: points.clone(),
-            stream: Stream::new(1, JOB_MANAGER),
+            stream: Stream::new(seed, JOB_MANAGER),
         };
         let pods = [(SIDECAR, JOB_MANAGER), (RIVAL_SIDECAR, RIVAL)];
         for (sidecar, job_manager) in pods.into_iter().take(1 + usize::from(rival)) {
-            add_sidecar(&mut sim, sidecar, backend.clone(), trace.clone(), generation.clone());
+            let entropy = Stream::new(seed, sidecar);
+            add_sidecar(&mut sim, sidecar, entropy, backend.clone(), trace.clone(), generation.clone());
+            let env = Env { stream: Stream::new(seed, job_manager), ..env.clone() };
             add_job_manager(&mut sim, sidecar, job_manager, &env, &cluster, &exits);
         }
         for number in 0..2 {
             let (base, shared) = (env.clone(), cluster.clone());
             let name = format!("task-manager-{number}");
             sim.host(name.clone(), move || {
-                let stream = Stream::new(1, &name);
+                let stream = Stream::new(seed, &name);
                 let sidecar = "sidecar:8481".into();
                 let env = Env { actor: name.clone(), sidecar, stream, ..base.clone() };
                 let cluster = shared.clone();
@@ -189,16 +193,25 @@ impl Rig {
     }
 
     /// What the sink committed is each record once, without a gap; the end of each partition.
-    pub(super) fn require_exactly_once(&self) -> Vec<u64> {
+    pub(super) fn exactly_once(&self) -> Result<Vec<u64>, String> {
         let mut ends = vec![0; 2];
         for event in self.events() {
             if let Event::SinkCommitted { partition, from, to, .. } = event {
-                let end = &mut ends[partition as usize];
-                assert_eq!(*end, from, "partition {partition} commits {from}..{to}:\n{}", self.story());
-                *end = to;
+                let end = std::mem::replace(&mut ends[partition as usize], to);
+                if end != from {
+                    let story = self.story();
+                    return Err(format!(
+                        "partition {partition} commits {from} to {to} after {end}:\n{story}"
+                    ));
+                }
             }
         }
-        ends
+        Ok(ends)
+    }
+
+    /// The same, demanded.
+    pub(super) fn require_exactly_once(&self) -> Vec<u64> {
+        self.exactly_once().unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// The newest checkpoint that the sidecar acknowledged.
@@ -213,6 +226,7 @@ impl Rig {
 fn add_sidecar(
     sim: &mut Sim<'static>,
     name: &'static str,
+    entropy: Stream,
     backend: Arc<InMemory>,
     trace: Trace,
     generation: Arc<Mutex<Option<String>>>,
@@ -220,7 +234,7 @@ fn add_sidecar(
     sim.host(name, move || {
         let world = World {
             clock: Arc::new(SimulatedClock(trace.clone())),
-            entropy: Arc::new(Stream::new(1, name)),
+            entropy: Arc::new(entropy.clone()),
             backend: backend.clone(),
             kubernetes: None,
         };
@@ -243,7 +257,7 @@ fn add_job_manager(
     exits: &Arc<Mutex<Vec<i32>>>,
 ) {
     let (sidecar, listen) = (format!("{sidecar}:8480"), format!("{name}:6123"));
-    let env = Env { actor: name.into(), sidecar, listen, stream: Stream::new(1, name), ..env.clone() };
+    let env = Env { actor: name.into(), sidecar, listen, ..env.clone() };
     let (cluster, codes) = (cluster.clone(), exits.clone());
     sim.host(name, move || {
         let (env, cluster, codes) = (env.clone(), cluster.clone(), codes.clone());

@@ -11,7 +11,7 @@ const WIDTH: f64 = 1_180.0;
 const RIGHT: f64 = WIDTH - 12.0;
 const LANE: f64 = 26.0;
 const FAULT: f64 = 16.0;
-const AXIS: f64 = 24.0;
+const AXIS: f64 = 38.0;
 /// Colours of epochs before they repeat; the style sheet has as many.
 const EPOCH_COLOURS: u64 = 6;
 
@@ -37,8 +37,8 @@ pub(super) fn timeline(timeline: &Timeline) -> Markup {
             @if let Some(healed_ms) = timeline.healed_ms {
                 g {
                     title { "everything is mended at " (words::time(healed_ms)) }
-                    line class="healed" x1=(px(x(healed_ms))) x2=(px(x(healed_ms))) y1=(px(AXIS)) y2=(px(height)) {}
-                    text class="healed-name" x=(px(x(healed_ms) + 4.0)) y=(px(AXIS - 12.0)) { "mended" }
+                    line class="healed" x1=(px(x(healed_ms))) x2=(px(x(healed_ms))) y1="2" y2=(px(height)) {}
+                    text class="healed-name" x=(px(x(healed_ms) + 4.0)) y="11" { "mended" }
                 }
             }
             @for (index, lane) in timeline.lanes.iter().enumerate() {
@@ -102,6 +102,7 @@ fn draw_lane(lane: &Lane, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
                     path d=(shape(mark.kind, x(mark.at_ms), y)) {}
                 }
             }
+            @for term in &lane.terms { (name_term(*term, y, x)) }
         }
     }
 }
@@ -133,19 +134,26 @@ fn draw_life(life: Life, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
 
 fn draw_term(term: Term, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
     let (from, to) = (x(term.from_ms), x(term.to_ms));
-    let width = (to - from).max(2.0);
-    let name = term.epoch.to_string();
     html! {
         g class=(format!("epoch e{}", term.epoch % EPOCH_COLOURS)) {
             title { "leads under epoch " (term.epoch) " from " (words::time(term.from_ms)) " to " (words::time(term.to_ms)) }
-            rect x=(px(from)) y=(px(y + 4.0)) width=(px(width)) height=(px(LANE - 8.0)) rx="2" {}
-            @if width > 58.0 {
-                text x=(px(from + 5.0)) y=(px(y + LANE / 2.0 + 4.0)) { "epoch " (name) }
-            } @else if width > 10.0 + 6.5 * number(name.len()) {
-                text x=(px(from + 4.0)) y=(px(y + LANE / 2.0 + 4.0)) { (name) }
-            }
+            rect x=(px(from)) y=(px(y + 4.0)) width=(px((to - from).max(2.0))) height=(px(LANE - 8.0)) rx="2" {}
         }
     }
+}
+
+/// The epoch's number, over everything else in the lane, if there is room for it.
+fn name_term(term: Term, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
+    let (from, width) = (x(term.from_ms), x(term.to_ms) - x(term.from_ms));
+    let number_only = term.epoch.to_string();
+    let name = if width > 64.0 {
+        format!("epoch {number_only}")
+    } else if width > 14.0 + 6.5 * number(number_only.len()) {
+        number_only
+    } else {
+        return Markup::default();
+    };
+    html! { text class="epoch-name" x=(px(from + 9.0)) y=(px(y + 14.0)) { (name) } }
 }
 
 fn broken(x: f64, lane: Option<f64>, height: f64, at_ms: u64) -> Markup {
@@ -243,13 +251,15 @@ fn class(kind: MarkKind) -> &'static str {
 pub(super) fn shape(kind: MarkKind, x: f64, y: f64) -> String {
     let middle = y + LANE / 2.0;
     match kind {
-        MarkKind::Checkpoint | MarkKind::Write | MarkKind::Commit => {
-            format!("M{:.1} {:.1}h1.4v{}h-1.4z", x - 0.7, y + 6.0, LANE - 12.0)
+        // Low in the lane: the name of the epoch stands above.
+        MarkKind::Checkpoint => format!("M{:.1} {:.1}h1.4v6h-1.4z", x - 0.7, y + LANE - 10.0),
+        MarkKind::Write | MarkKind::Commit => {
+            format!("M{:.1} {:.1}h1.2v{}h-1.2z", x - 0.6, y + 8.0, LANE - 16.0)
         }
         MarkKind::CheckpointFailed | MarkKind::Refused | MarkKind::Delete => {
             format!("M{:.1} {:.1}h2v{}h-2z", x - 1.0, y + 4.0, LANE - 8.0)
         }
-        MarkKind::Restore => format!("M{:.1} {:.1}l-5 -9h10z", x, y + LANE - 3.0),
+        MarkKind::Restore => format!("M{x:.1} {:.1}l-5 -8h10z", y + 10.0),
         MarkKind::TasksRestart => format!("M{x:.1} {:.1}l4 4l-4 4l-4 -4z", middle - 4.0),
         MarkKind::JobEnded => format!("M{:.1} {:.1}h8v8h-8z", x - 4.0, middle - 4.0),
     }

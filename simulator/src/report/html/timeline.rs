@@ -237,9 +237,8 @@ fn mark(event: &Event) -> Option<MarkKind> {
             MarkKind::Write
         }
         Event::StoreRefused { .. } => MarkKind::Refused,
-        Event::StoreDeleted { .. } | Event::LeaseDeleted { .. } | Event::CheckpointFilesDeleted { .. } => {
-            MarkKind::Delete
-        }
+        // Files of older checkpoints go with every newer one: that is no news.
+        Event::StoreDeleted { .. } | Event::LeaseDeleted { .. } => MarkKind::Delete,
         Event::SinkCommitted { .. } => MarkKind::Commit,
         _ => return None,
     })
