@@ -199,8 +199,20 @@ mod tests {
             for seed in 1..=seeds {
                 let caught = catch(defect, seed..=seed);
                 let ok = caught.as_ref().is_ok_and(|caught| defect.is_meant_by(caught));
+                if std::env::var("PRINT").is_ok() {
+                    let run = run::run(&defect.plan(seed), &defect.product());
+                    for entry in run.trace.entries() {
+                        eprintln!("  {}", crate::report::words::entry(&entry));
+                    }
+                    continue;
+                }
                 let un = untouched(defect, seed..=seed);
-                eprintln!("{} seed {seed} {ok} {:?}\n      untouched {:?}", defect.name, caught.map(|c| (c.violation.property, c.violation.at_ms, c.violation.what)), un.map(|c| (c.violation.property, c.violation.at_ms, c.violation.what)));
+                eprintln!(
+                    "{} seed {seed} {ok} {:?}\n      untouched {:?}",
+                    defect.name,
+                    caught.map(|c| (c.violation.property, c.violation.at_ms, c.violation.what)),
+                    un.map(|c| (c.violation.property, c.violation.at_ms, c.violation.what))
+                );
             }
         }
     }

@@ -143,8 +143,8 @@ fn stores() -> Vec<Defect> {
             "kubernetes/kubernetes#44887",
             "a commit whose place is taken goes to the next free one: nobody asks whose epoch is the newest",
             store::How::NextFreePlace,
-            leader_sleeps_through_a_takeover,
-            5,
+            leader_is_cut_off_from_the_api_server,
+            3,
             &[property::FENCED],
         ),
         store(
@@ -163,7 +163,7 @@ fn stores() -> Vec<Defect> {
             store::How::WrittenBehind,
             nothing,
             2,
-            &[property::ACKNOWLEDGED_DURABLE],
+            &[property::ACKNOWLEDGED_DURABLE, property::ENDS_FOR_A_REASON],
         ),
         store(
             "collection-without-boundary",
@@ -250,6 +250,13 @@ fn leader_sleeps_through_a_takeover(plan: &mut Plan, stream: &Stream) {
     let pause = What::Pause { pod: PodChoice::Leader, process: None };
     plan.faults = vec![tied(Point::BeforeAdd, stream, pause, 30_000)];
     plan.faulty_ms = 55_000;
+}
+
+fn leader_is_cut_off_from_the_api_server(plan: &mut Plan, stream: &Stream) {
+    plan.world.pods = 2;
+    let cut_off = What::PartitionNode { pod: PodChoice::Leader, reaches_store: true };
+    plan.faults = vec![at(stream.between(8_000, 12_000), cut_off, 60_000)];
+    plan.faulty_ms = 80_000;
 }
 
 fn store_refuses_while_a_job_manager_starts(plan: &mut Plan, stream: &Stream) {
