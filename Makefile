@@ -12,7 +12,7 @@ DEMO_JOBS := target/demo-job
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes manifests explore figures kubernetes-figures clean
+.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore figures kubernetes-figures clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,11 @@ test: test-setup ## Everything: unit, property, adapter and manifest checks, end
 
 test-kubernetes: test-setup ## Only election against a real kube-apiserver
 	cargo test --locked -p holdfast-tests --test kubernetes -- --test-threads=1 --nocapture
+
+simulate: ## Every scenario in the deterministic world under SEEDS seeds (default 3), then the gallery of planted defects
+	cargo build --release --locked --bin holdfast-sim
+	target/release/holdfast-sim run scenarios --seeds $(or $(SEEDS),3)
+	target/release/holdfast-sim gallery
 
 manifests: ## Check everything in deploy/ without a cluster
 	scripts/check-manifests.sh
