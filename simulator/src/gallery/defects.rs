@@ -66,8 +66,8 @@ fn adapter() -> Vec<Defect> {
             "FLINK-8943",
             "a restore that cannot read the list of checkpoints at once starts empty",
             Adapter { unreadable_list_is_empty: true, ..Adapter::default() },
-            store_refuses_while_a_job_manager_starts,
-            10,
+            store_loses_requests_while_a_job_manager_starts,
+            5,
             &[property::NEVER_BACK],
         ),
         adapter(
@@ -105,6 +105,15 @@ fn adapter() -> Vec<Defect> {
             nothing,
             1,
             &[property::COMMIT_RECORDED],
+        ),
+        adapter(
+            "counts-in-memory",
+            "FLINK-19154",
+            "the ids of checkpoints are counted by each JobManager for itself",
+            Adapter { counts_in_memory: true, ..Adapter::default() },
+            nothing,
+            1,
+            &[property::ID_UNIQUE],
         ),
         adapter(
             "end-is-not-said",
@@ -259,17 +268,17 @@ fn leader_is_cut_off_from_the_api_server(plan: &mut Plan, stream: &Stream) {
     plan.faulty_ms = 80_000;
 }
 
-fn store_refuses_while_a_job_manager_starts(plan: &mut Plan, stream: &Stream) {
+fn store_loses_requests_while_a_job_manager_starts(plan: &mut Plan, stream: &Stream) {
     let at_ms = stream.between(10_000, 15_000);
     plan.faults = vec![
         at(at_ms, What::Kill { pod: PodChoice::Leader, process: Process::JobManager }, 0),
         Fault {
             when: When::On { point: Point::Granted, nth: 2 },
-            what: What::StoreRefuses { status: 503, permille: 900 },
-            for_ms: 100_000,
+            what: What::StoreLosesRequests { permille: 250 },
+            for_ms: 60_000,
         },
     ];
-    plan.faulty_ms = 125_000;
+    plan.faulty_ms = 80_000;
 }
 
 fn job_manager_dies_with_three_checkpoints(plan: &mut Plan, stream: &Stream) {
