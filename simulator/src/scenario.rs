@@ -16,7 +16,7 @@
 //! ```
 //!
 //! `docs/simulator.md` has the whole format. Everything here is pure: a plan depends on the file's text and the seed alone.
-//! Every value that a seed draws has a [`Stream`](crate::seed::Stream) of its own, so that a change of one leaves the
+//! Every value that a seed draws has a [`Stream`] of its own, so that a change of one leaves the
 //! others as they were.
 
 mod broken;

@@ -117,7 +117,7 @@ async fn pod_gone(
         return Ok(response);
     }
     let message = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
-        "reason": "NotFound", "message": "pods not found"});
+        "reason": "NotFound", "message": "pods not found", "details": {"name": name, "kind": "pods"}});
     let body = Body::from(message.to_string().into_bytes());
     Ok(Response::builder().status(StatusCode::NOT_FOUND).body(body)?)
 }

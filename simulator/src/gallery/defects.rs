@@ -14,6 +14,7 @@ pub(super) fn all() -> Vec<Defect> {
     all
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn adapter() -> Vec<Defect> {
     let adapter = |name, incident, what, adapter: Adapter, story, budget_seeds, properties| Defect {
         name,

@@ -63,7 +63,7 @@ impl Tampered {
                 self.store.put_opts(key, payload, options).await
             }
             How::NextFreePlace => self.put_somewhere(key, payload, options).await,
-            How::Lost if count % LOST_EVERY == 0 => Ok(done()),
+            How::Lost if count.is_multiple_of(LOST_EVERY) => Ok(done()),
             How::WrittenBehind if is_commit(&payload) => {
                 let (store, key) = (self.store.clone(), key.clone());
                 tokio::spawn(async move {

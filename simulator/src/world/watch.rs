@@ -94,9 +94,8 @@ impl Inner {
                 self.paused.insert(entry.actor.clone(), self.grants);
             }
             Event::ProcessWoken => {
-                if self.paused.remove(&entry.actor).is_some_and(|grants| grants < self.grants) {
-                    self.reached.push(reached::TAKEOVER_AFTER_PAUSE);
-                }
+                let overtaken = self.paused.remove(&entry.actor).is_some_and(|grants| grants < self.grants);
+                self.reached.extend(overtaken.then_some(reached::TAKEOVER_AFTER_PAUSE));
             }
             Event::KubernetesEvent { reason, .. } if reason == "TakeoverOnEvidence" => {
                 self.reached.push(reached::TAKEOVER_ON_EVIDENCE);
