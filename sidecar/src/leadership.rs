@@ -5,6 +5,7 @@
 
 mod actor;
 mod journal;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

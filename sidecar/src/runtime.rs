@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::{self, Api};
 use crate::config::{Config, Election};
-use crate::election::{self, Announcer, infer_client};
+use crate::election::{self, Announcer, Reason, infer_client};
 use crate::leadership::{Candidacy, Leadership, Options};
 use crate::metrics::Metrics;
 
@@ -78,7 +78,13 @@ pub async fn serve<L>(
 where
     L: axum::serve::Listener<Addr: std::fmt::Debug>,
 {
-    let store = open_store(&config, &world).await?;
+    let store = match open_store(&config, &world).await {
+        Ok(store) => store,
+        Err(error) => {
+            tell_refusal(&config, &world, &error).await;
+            return Err(error);
+        }
+    };
     let metrics = Arc::new(Metrics::new(&config.deployment));
     let announcer = announcer(&config, &world)?;
     let (leadership, mut leading) = Leadership::start(
@@ -170,6 +176,19 @@ async fn open_store(config: &Config, world: &World) -> anyhow::Result<Store> {
     .map_err(explain)?;
     check_blobs(store.clone()).await.map_err(explain)?;
     Ok(store)
+}
+
+/// A damaged record or blob is somebody's to mend, so it is told where people look. Whatever else keeps the store from being
+/// opened may be over at the next start.
+async fn tell_refusal(config: &Config, world: &World, error: &anyhow::Error) {
+    let (Election::Kubernetes(election), Some(client)) = (&config.election, &world.kubernetes) else {
+        return;
+    };
+    if let Some(StoreError::Corrupt { .. }) = error.downcast_ref::<StoreError>() {
+        let now_ms = world.clock.wall_ms();
+        let message = format!("nothing is restored and nobody leads: {error:#}");
+        Announcer::last_word(client.clone(), election, now_ms, Reason::RestoreRefused, message).await;
+    }
 }
 
 /// Reads what a JobManager is going to ask for first: better refused now than in the middle of its recovery.

@@ -27,6 +27,10 @@ pub enum Reason {
     LeaseLost,
     /// The Lease was taken before it expired, because its holder cannot be running.
     TakeoverOnEvidence,
+    /// What the JobManager that was granted leadership is going to restore.
+    RestorePlanned,
+    /// What would have to be restored is damaged, so nobody is granted anything.
+    RestoreRefused,
     /// A newer epoch deposed ours.
     Fenced,
 }
@@ -65,6 +69,19 @@ impl Announcer {
         Self { queue: Some(queue) }
     }
 
+    /// Writes one Event and waits for it: the last word of a process that is not going to start. No limit holds it
+    /// back but that of the kubelet, which waits longer before each restart.
+    pub async fn last_word(
+        client: kube::Client,
+        election: &LeaseElection,
+        wall_ms: i64,
+        reason: Reason,
+        message: String,
+    ) {
+        let events = Api::namespaced(client, &election.namespace);
+        post(&events, election, &Announcement { reason, message }, wall_ms).await;
+    }
+
     /// Never waits; a full queue forgets.
     pub fn announce(&self, reason: Reason, message: &str) {
         let Some(queue) = &self.queue else { return };
@@ -86,27 +103,29 @@ async fn write(
             tracing::debug!(reason = ?announcement.reason, "an Event was not written: too many of its kind");
             continue;
         }
-        let event = event(&election, &announcement, clock.wall_ms());
-        let parameters = PostParams::default();
-        let create = events.create(&parameters, &event);
-        match tokio::time::timeout(CALL_TIMEOUT, create).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let what = format!("create events in namespace {:?}", election.namespace);
-                tracing::warn!(event = "event-not-written", "{}", Refusal::new(&what, error).message);
-            }
-            Err(_) => {
-                tracing::warn!(event = "event-not-written", "the API server did not take an Event in time")
-            }
+        post(&events, &election, &announcement, clock.wall_ms()).await;
+    }
+}
+
+async fn post(events: &Api<Event>, election: &LeaseElection, announcement: &Announcement, wall_ms: i64) {
+    let event = event(election, announcement, wall_ms);
+    let parameters = PostParams::default();
+    let create = events.create(&parameters, &event);
+    match tokio::time::timeout(CALL_TIMEOUT, create).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            let what = format!("create events in namespace {:?}", election.namespace);
+            tracing::warn!(event = "event-not-written", "{}", Refusal::new(&what, error).message);
         }
+        Err(_) => tracing::warn!(event = "event-not-written", "the API server did not take an Event in time"),
     }
 }
 
 fn event(election: &LeaseElection, announcement: &Announcement, wall_ms: i64) -> Event {
     let now = Time(Timestamp::from_millisecond(wall_ms).unwrap_or(Timestamp::UNIX_EPOCH));
     let kind = match announcement.reason {
-        Reason::LeaderElected | Reason::TakeoverOnEvidence => "Normal",
-        Reason::LeaseLost | Reason::Fenced => "Warning",
+        Reason::LeaderElected | Reason::RestorePlanned | Reason::TakeoverOnEvidence => "Normal",
+        Reason::LeaseLost | Reason::RestoreRefused | Reason::Fenced => "Warning",
     };
     Event {
         metadata: ObjectMeta {

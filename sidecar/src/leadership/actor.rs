@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::journal::Journal;
 use super::{
     Attached, Candidacy, Command, LeadershipView, OpenError, Options, PublishError, SESSION_EVENTS_MAX,
-    SessionEvent,
+    SessionEvent, restore,
 };
 use crate::election::Reason;
 use crate::leaders::{Leaders, LeadersView};
@@ -296,6 +296,9 @@ impl Actor {
                 } else {
                     let message = format!("a JobManager was granted leadership under epoch {epoch}");
                     self.options.announcer.announce(Reason::LeaderElected, &message);
+                    let plan = restore::in_words(&self.store.view().state);
+                    self.note("restore-planned", plan.clone());
+                    self.options.announcer.announce(Reason::RestorePlanned, &plan);
                 }
                 self.tell(&session, SessionEvent::Grant { epoch, resumed });
             }

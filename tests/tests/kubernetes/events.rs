@@ -1,5 +1,7 @@
 //! Kubernetes Events: what `kubectl describe pod` shows.
 
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 use harness::artifacts;
 use harness::kubernetes::candidate::Candidate;
@@ -17,6 +19,9 @@ pub(crate) async fn of_changes(world: &mut World) -> Result<()> {
     let namespace = &deployment.namespace;
     let (mut first, _first_session) = deployment.leader("pod-1").await?;
     require_event(namespace, &first.options.pod, "LeaderElected", "Normal").await?;
+    let planned = require_event(namespace, &first.options.pod, "RestorePlanned", "Normal").await?;
+    let message = planned.message.unwrap_or_default();
+    ensure!(message.contains("starts empty"), "nothing is recorded yet, but it says: {message}");
 
     first.process.kill()?;
     namespace.delete_pod("pod-1").await?;
@@ -31,7 +36,25 @@ pub(crate) async fn of_changes(world: &mut World) -> Result<()> {
     let (revoked, _) = session.wait_for("revoke", LIMIT).await?;
     ensure!(revoked["reason"] == "lease-lost", "told {revoked}");
     require_event(namespace, pod, "LeaseLost", "Warning").await?;
-    fenced(&deployment, &second, session).await
+    fenced(&deployment, &second, session).await?;
+    refused(&deployment).await
+}
+
+/// A newest record that does not parse: an older one would be an older state.
+async fn refused(deployment: &Deployment) -> Result<()> {
+    let log = deployment.root().join("store").join(LEASE).join("log");
+    let names = fs::read_dir(&log)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let newest = names.iter().max().context("the log is empty")?;
+    fs::write(newest, "{")?;
+    let mut candidate = Candidate::spawn(&deployment.pod("pod-3").await?)?;
+    let pod = candidate.options.pod.clone();
+    let event = require_event(&deployment.namespace, &pod, "RestoreRefused", "Warning").await?;
+    let status = candidate.process.wait_for_exit(LIMIT).await?;
+    ensure!(status.code() == Some(1), "it ended as {status}");
+    let name = newest.file_name().and_then(|name| name.to_str()).context("a record's name")?;
+    let message = event.message.unwrap_or_default();
+    ensure!(message.contains(name), "it does not name {name}: {message}");
+    Ok(())
 }
 
 /// Somebody starts a sidecar on the same store without an election.
