@@ -3,6 +3,7 @@
 //! Exit status: 0 every promise held, 1 one was broken, 2 wrong usage, a broken scenario, or an output that cannot be
 //! written.
 
+mod gallery;
 mod progress;
 mod replay;
 mod run;
@@ -32,7 +33,7 @@ enum Command {
     /// Run one seed again, in full detail
     Replay(replay::ReplayArgs),
     /// Plant known defects, one after the other; each must be caught within its budget of seeds
-    Gallery,
+    Gallery(gallery::GalleryArgs),
     /// List the scenarios that are shipped
     List,
 }
@@ -48,7 +49,7 @@ impl Args {
         let done = match self.command {
             Command::Run(args) => args.run(&simulate),
             Command::Replay(args) => args.run(&simulate),
-            Command::Gallery => gallery(),
+            Command::Gallery(args) => args.run(),
             Command::List => list(),
         };
         match done {
@@ -63,10 +64,6 @@ impl Args {
 fn simulate(plan: &Plan) -> (Outcome, Trace) {
     let run = crate::run::run(plan, &Product::default());
     (run.outcome, run.trace)
-}
-
-fn gallery() -> anyhow::Result<bool> {
-    anyhow::bail!("the gallery is not wired yet")
 }
 
 /// Every shipped scenario with its story and its incidents.

@@ -60,22 +60,30 @@ pub fn all<P: Fn(usize) -> Plan + Sync>(
     stop: &(dyn Fn() -> bool + Sync),
     each: &mut dyn FnMut(usize, &Ran),
 ) {
+    // Traces are large; whoever wants one runs the plan again.
+    let work = |index| Ran { trace: Trace::default(), ..alone(runner, &plan(index)) };
+    in_order(&work, count, jobs, stop, &mut |index, ran| each(index, &ran));
+}
+
+/// Does `count` pieces of work on `jobs` threads, and gives each result to `each` in their order. Once `stop` says so no
+/// further piece is begun, and those that were done are the first ones.
+pub fn in_order<T: Send>(
+    work: &(dyn Fn(usize) -> T + Sync),
+    count: usize,
+    jobs: usize,
+    stop: &(dyn Fn() -> bool + Sync),
+    each: &mut dyn FnMut(usize, T),
+) {
     let next = AtomicUsize::new(0);
     let (done, results) = mpsc::channel();
     thread::scope(|scope| {
         for job in 0..jobs.clamp(1, count.max(1)) {
-            let (done, next, plan) = (done.clone(), &next, &plan);
+            let (done, next) = (done.clone(), &next);
             let work = move || {
-                // The first plan is run in any case: a summary of nothing helps nobody.
+                // The first piece is done in any case: a summary of nothing helps nobody.
                 while next.load(Ordering::Relaxed) == 0 || !stop() {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count {
-                        return;
-                    }
-                    let ran = alone(runner, &plan(index));
-                    // Traces are large; whoever wants one runs the plan again.
-                    let ran = Ran { trace: Trace::default(), ..ran };
-                    if done.send((index, ran)).is_err() {
+                    if index >= count || done.send((index, work(index))).is_err() {
                         return;
                     }
                 }
@@ -85,10 +93,10 @@ pub fn all<P: Fn(usize) -> Plan + Sync>(
         }
         drop(done);
         let (mut waiting, mut following) = (BTreeMap::new(), 0);
-        for (index, ran) in results {
-            waiting.insert(index, ran);
-            while let Some(ran) = waiting.remove(&following) {
-                each(following, &ran);
+        for (index, result) in results {
+            waiting.insert(index, result);
+            while let Some(result) = waiting.remove(&following) {
+                each(following, result);
                 following += 1;
             }
         }

@@ -36,6 +36,7 @@ pub mod args;
 pub mod batch;
 pub mod campaign;
 pub mod flink;
+pub mod gallery;
 pub mod oracle;
 pub mod plan;
 pub mod points;

@@ -24,7 +24,7 @@
 //! | [`unknown-not-failed`](property::UNKNOWN_NOT_FAILED) | a process with an unknown outcome does not act as if it had failed | P3, I5, FLINK-22494, decision 0005 |
 //! | [`commit-recorded`](property::COMMIT_RECORDED) | sinks are told of a checkpoint, and commit, after it is durable | P3, I8 |
 //! | [`no-dangling`](property::NO_DANGLING) | what the newest record names exists and is complete: checkpoint files and blobs | P4, I6 |
-//! | [`id-unique`](property::ID_UNIQUE) | no two checkpoints of a job are written under one id | protocol: counter |
+//! | [`id-unique`](property::ID_UNIQUE) | ids of checkpoints are the counter's, and no two are written under one | protocol: counter |
 //! | [`referenced-kept`](property::REFERENCED_KEPT) | no record at or above the boundary, and no blob that one of those names, is deleted | P4, decision 0003 |
 //! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint; never nothing | P1, I7 |
 //! | [`ended-stays-ended`](property::ENDED_STAYS_ENDED) | a job with a durable result is not started again in its generation | P5 |

@@ -66,8 +66,8 @@ fn adapter() -> Vec<Defect> {
             "FLINK-8943",
             "a restore that cannot read the list of checkpoints at once starts empty",
             Adapter { unreadable_list_is_empty: true, ..Adapter::default() },
-            store_refuses_while_a_job_manager_starts,
-            10,
+            store_loses_requests_while_a_job_manager_starts,
+            5,
             &[property::NEVER_BACK],
         ),
         adapter(
@@ -107,6 +107,15 @@ fn adapter() -> Vec<Defect> {
             &[property::COMMIT_RECORDED],
         ),
         adapter(
+            "counts-in-memory",
+            "FLINK-19154",
+            "the ids of checkpoints are counted by each JobManager for itself",
+            Adapter { counts_in_memory: true, ..Adapter::default() },
+            nothing,
+            1,
+            &[property::ID_UNIQUE],
+        ),
+        adapter(
             "end-is-not-said",
             "FLINK-35857",
             "the pointers of a job that ended are removed as if newer ones had taken their place: the next rollout starts empty",
@@ -143,8 +152,8 @@ fn stores() -> Vec<Defect> {
             "kubernetes/kubernetes#44887",
             "a commit whose place is taken goes to the next free one: nobody asks whose epoch is the newest",
             store::How::NextFreePlace,
-            leader_sleeps_through_a_takeover,
-            5,
+            leader_is_cut_off_from_the_api_server,
+            3,
             &[property::FENCED],
         ),
         store(
@@ -163,7 +172,7 @@ fn stores() -> Vec<Defect> {
             store::How::WrittenBehind,
             nothing,
             2,
-            &[property::ACKNOWLEDGED_DURABLE],
+            &[property::ACKNOWLEDGED_DURABLE, property::ENDS_FOR_A_REASON],
         ),
         store(
             "collection-without-boundary",
@@ -252,17 +261,24 @@ fn leader_sleeps_through_a_takeover(plan: &mut Plan, stream: &Stream) {
     plan.faulty_ms = 55_000;
 }
 
-fn store_refuses_while_a_job_manager_starts(plan: &mut Plan, stream: &Stream) {
+fn leader_is_cut_off_from_the_api_server(plan: &mut Plan, stream: &Stream) {
+    plan.world.pods = 2;
+    let cut_off = What::PartitionNode { pod: PodChoice::Leader, reaches_store: true };
+    plan.faults = vec![at(stream.between(8_000, 12_000), cut_off, 60_000)];
+    plan.faulty_ms = 80_000;
+}
+
+fn store_loses_requests_while_a_job_manager_starts(plan: &mut Plan, stream: &Stream) {
     let at_ms = stream.between(10_000, 15_000);
     plan.faults = vec![
         at(at_ms, What::Kill { pod: PodChoice::Leader, process: Process::JobManager }, 0),
         Fault {
             when: When::On { point: Point::Granted, nth: 2 },
-            what: What::StoreRefuses { status: 503, permille: 900 },
-            for_ms: 100_000,
+            what: What::StoreLosesRequests { permille: 250 },
+            for_ms: 60_000,
         },
     ];
-    plan.faulty_ms = 125_000;
+    plan.faulty_ms = 80_000;
 }
 
 fn job_manager_dies_with_three_checkpoints(plan: &mut Plan, stream: &Stream) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::{Key, Log};
 use super::property::{ID_UNIQUE, NO_DANGLING, REFERENCED_KEPT};
-use super::record::Fate;
+use super::record::{Fate, Job};
 use super::{Oracle, Seen, Verdict, must};
 use crate::trace::Event;
 
@@ -20,6 +20,7 @@ impl Files {
         let Some(newest) = log.newest() else { return Ok(()) };
         let before = log.previous().map(|previous| &previous.state.jobs);
         for (job, known) in &newest.state.jobs {
+            check_given_out(newest.header.sequence, before.and_then(|jobs| jobs.get(job)), known)?;
             // Files are checked when they go, so what has not changed since the last record needs no second look.
             if before.and_then(|jobs| jobs.get(job)) == Some(known) {
                 continue;
@@ -48,6 +49,19 @@ impl Files {
             format!("{actor} deleted the files of checkpoint {id}, which record {sequence} names ({state:?})")
         })
     }
+}
+
+/// A checkpoint that is new in the log has an id that the counter gave out before: Flink's checkpoints have no other ones.
+fn check_given_out(sequence: u64, before: Option<&Job>, after: &Job) -> Verdict {
+    let next = before.map_or(1, |before| before.next_checkpoint_id);
+    let is_new = |id: &&u64| !before.is_some_and(|before| before.snapshots().any(|known| known.id == **id));
+    let stray = after.checkpoints.keys().filter(is_new).find(|id| **id >= next);
+    must(stray.is_none(), ID_UNIQUE, || {
+        let id = stray.copied().unwrap_or_default();
+        format!(
+            "record {sequence} holds checkpoint {id}, but the counter has given out ids below {next} only"
+        )
+    })
 }
 
 /// Whether somebody may still restore it. Files of the others may go: Flink removes a pointer before it deletes the files,
@@ -151,9 +165,10 @@ mod tests {
         for id in [1, 2] {
             history.show(&mut oracle, "jm-0", written(id)).unwrap();
         }
-        history.record(&mut oracle, &Draft::claim(1, "a")).unwrap();
-        history.record(&mut oracle, &Draft::commit(1, "a").live(live)).unwrap();
-        let verdict = history.record(&mut oracle, then);
+        history.record(&mut oracle, &Draft { counter: 9, ..Draft::claim(1, "a") }).unwrap();
+        let at_nine = |draft: &Draft| Draft { counter: 9, ..draft.clone() };
+        history.record(&mut oracle, &at_nine(&Draft::commit(1, "a").live(live))).unwrap();
+        let verdict = history.record(&mut oracle, &at_nine(then));
         verdict.and_then(|()| history.show(&mut oracle, "jm-0", event)).err().map(|broken| broken.property)
     }
 
@@ -183,8 +198,8 @@ mod tests {
         let mut oracle = Files::default();
         let events = [("jm-0", written(1)), ("jm-0", deleted(1))];
         assert_eq!(properties(&mut history, &mut oracle, &events), None);
-        history.record(&mut oracle, &Draft::claim(1, "a")).unwrap();
-        let names = history.record(&mut oracle, &Draft::commit(1, "a").live(&[1]));
+        history.record(&mut oracle, &Draft { counter: 2, ..Draft::claim(1, "a") }).unwrap();
+        let names = history.record(&mut oracle, &Draft { counter: 2, ..Draft::commit(1, "a").live(&[1]) });
         assert_eq!(names.unwrap_err().property, NO_DANGLING);
     }
 
@@ -193,6 +208,19 @@ mod tests {
         let events = [("jm-0", written(1)), ("jm-1", written(2)), ("jm-1", written(1))];
         let verdict = properties(&mut History::default(), &mut Files::default(), &events);
         assert_eq!(verdict, Some(ID_UNIQUE));
+    }
+
+    #[test]
+    fn the_counter_gives_an_id_out_before_a_checkpoint_has_it() {
+        let verdict = |given_out: u64| {
+            let (mut history, mut oracle) = (History::default(), Files::default());
+            history.show(&mut oracle, "jm-0", written(3)).unwrap();
+            history.record(&mut oracle, &Draft { counter: given_out, ..Draft::claim(1, "a") }).unwrap();
+            let added = Draft { counter: 4, ..Draft::commit(1, "a").live(&[3]) };
+            history.record(&mut oracle, &added).err().map(|broken| broken.property)
+        };
+        assert_eq!(verdict(4), None);
+        assert_eq!(verdict(3), Some(ID_UNIQUE));
     }
 
     fn objects(drafts: &[Draft], deleted: &str) -> Option<&'static str> {
