@@ -33,6 +33,9 @@ pub struct World {
     pub pods: u32,
     /// How long a request to the store takes, milliseconds, from and to.
     pub store_latency_ms: (u64, u64),
+    /// How many times as fast as everything else the store's own times run. Collection goes by them and keeps a day, so a
+    /// run of minutes needs some thousands to see it at work.
+    pub store_ages_times: u64,
     /// How long a request to the API server takes.
     pub api_latency_ms: (u64, u64),
     /// How long a container takes to start.
@@ -281,6 +284,7 @@ impl Default for World {
             pods_max: 3,
             pods: 1,
             store_latency_ms: (5, 40),
+            store_ages_times: 1,
             api_latency_ms: (2, 20),
             start_ms: (200, 2_000),
             clock_offset_max_ms: 60_000,

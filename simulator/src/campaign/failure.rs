@@ -10,7 +10,7 @@ use crate::report::words;
 use crate::scenario::Scenario;
 use crate::shrink::{self, Cut};
 use crate::token::Token;
-use crate::trace::Trace;
+use crate::trace::{Entry, Event, Trace};
 
 /// A run that broke a promise, as small as it could be made.
 #[derive(Debug, Clone)]
@@ -130,14 +130,47 @@ fn unshrunk(scenario: &Scenario, index: usize, run: &OfRun, violation: &Violatio
     }
 }
 
-/// The events around this one.
+/// The events around this one, without those that only say that everything is as it was.
 fn excerpt(trace: &Trace, entry: usize) -> Vec<String> {
     let entries = trace.entries();
     let (before, behind) = EXCERPT;
-    let to = entry.saturating_add(behind + 1).min(entries.len());
-    let from = entry.saturating_sub(before).min(to);
-    let line = |(index, event): (usize, _)| {
-        format!("{} {}", if from + index == entry { ">" } else { " " }, words::entry(event))
+    let mut holder = None;
+    let mut is_news = |event: &Event| match event {
+        Event::LeaseWritten { holder: writes, .. } => holder.replace(writes.clone()).as_ref() != Some(writes),
+        _ => true,
     };
-    entries[from..to].iter().enumerate().map(line).collect()
+    let news: Vec<_> = entries
+        .iter()
+        .enumerate()
+        .filter(|(index, shown)| is_news(&shown.event) || *index == entry)
+        .collect();
+    let hit = news.partition_point(|(index, _)| *index < entry);
+    let to = hit.saturating_add(behind + 1).min(news.len());
+    let from = hit.saturating_sub(before).min(to);
+    let line = |(index, shown): &(usize, &Entry)| {
+        format!("{} {}", if *index == entry { ">" } else { " " }, words::entry(shown))
+    };
+    news[from..to].iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_leaves_renewals_out_and_shows_a_new_holder() {
+        let trace = Trace::default();
+        for (version, holder) in [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "b"), (6, "a"), (7, "a")] {
+            let (lease, holder, named) = ("l".to_owned(), holder.to_owned(), Some(version - 1));
+            trace.record("api-server", Event::LeaseWritten { lease, version, named, holder, created: false });
+        }
+        let versions = |entry: usize| -> Vec<String> {
+            let excerpt = excerpt(&trace, entry);
+            let version = |line: &String| line.split("version ").nth(2).expect(line)[..1].to_owned();
+            excerpt.iter().map(|line| format!("{}{}", &line[..1], version(line))).collect()
+        };
+        assert_eq!(versions(3), [" 1", ">4", " 6"]);
+        assert_eq!(versions(4), [" 1", " 4", ">5", " 6"], "the event that showed it is there in any case");
+        assert_eq!(versions(99), [" 1", " 4", " 6"], "one that was never recorded");
+    }
 }

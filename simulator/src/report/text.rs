@@ -34,10 +34,12 @@ pub fn text(summary: &Summary) -> String {
     }
     row(&mut text, "hash", std::slice::from_ref(&summary.hash));
     for of_scenario in &summary.scenarios {
-        for what in of_scenario.missed() {
+        let missed = of_scenario.missed();
+        if !missed.is_empty() {
             let runs = words::counted(of_scenario.runs.len() as u64, "run");
-            let name = &of_scenario.scenario.name;
-            row(&mut text, "missed", &[format!("{name} is for `{what}`, and none of its {runs} met it")]);
+            let mut items: Vec<_> = missed.iter().map(ToString::to_string).collect();
+            items[0] = format!("{} in {runs}, and it is for: {}", of_scenario.scenario.name, items[0]);
+            row(&mut text, "missed", &items);
         }
     }
     let (alike, shrunk): (Vec<_>, Vec<_>) =
@@ -248,7 +250,7 @@ mod tests {
             "liveness   ok      2 properties, worst recovery 8 s (anything, seed 6)",
             "reached    restored from a checkpoint ",
             "never      zombie write fenced · unknown resolved as recorded",
-            "missed     calm is for `ambiguous add ended the process`, and none of its 10 runs met it",
+            "missed     calm in 10 runs, and it is for: ambiguous add ended the process",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -20,6 +20,7 @@ pub(super) struct WorldSpec {
     pub(super) pods_max: Option<Count>,
     /// From and to: every request of a run draws its own.
     pub(super) store_latency: Option<Span>,
+    pub(super) store_ages_times: Option<Count>,
     pub(super) api_latency: Option<Span>,
     pub(super) start: Option<Span>,
     pub(super) clock_offset: Option<Span>,
@@ -91,6 +92,9 @@ impl WorldSpec {
             pods,
             pods_max: count("pods-max", self.pods_max, default.pods_max).max(pods),
             store_latency_ms: pair(self.store_latency, default.store_latency_ms),
+            store_ages_times: self
+                .store_ages_times
+                .map_or(default.store_ages_times, |times| times.draw(&stream("store-ages-times"))),
             api_latency_ms: pair(self.api_latency, default.api_latency_ms),
             start_ms: pair(self.start, default.start_ms),
             clock_offset_max_ms: self

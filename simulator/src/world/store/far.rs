@@ -35,6 +35,7 @@ pub struct FarSide {
     active: Active,
     latency: Stream,
     latency_ms: (u64, u64),
+    ages_times: u64,
 }
 
 /// What became of a create whose sender cannot know it.
@@ -63,7 +64,13 @@ impl FarSide {
     pub fn new(trace: Trace, points: Points, active: Active, seed: u64, latency_ms: (u64, u64)) -> Self {
         let latency = Stream::new(seed, "store latency");
         let (objects, unclear, committing) = Default::default();
-        Self { objects, unclear, committing, trace, points, active, latency, latency_ms }
+        Self { objects, unclear, committing, trace, points, active, latency, latency_ms, ages_times: 1 }
+    }
+
+    /// Its own times run this many times as fast as the world.
+    #[must_use]
+    pub fn aging(self, ages_times: u64) -> Self {
+        Self { ages_times, ..self }
     }
 
     /// What is stored now.
@@ -174,7 +181,7 @@ impl FarSide {
     }
 
     fn apply(&self, request: &Request, body: &Bytes) -> (Answer, Bytes) {
-        let now_ms = EPOCH_MS.unsigned_abs() + self.trace.now_ms();
+        let now_ms = EPOCH_MS.unsigned_abs() + self.trace.now_ms().saturating_mul(self.ages_times);
         let (answer, found, event, rival) = {
             let objects = &mut *self.objects.lock().unwrap_or_else(PoisonError::into_inner);
             let (answer, found, event) = objects.apply(request, body, now_ms);
