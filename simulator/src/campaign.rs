@@ -81,7 +81,7 @@ impl Campaign {
             }
             scenarios[scenario].runs.push(run);
         }
-        let failures = failure::all(runner, &scenarios);
+        let failures = failure::all(runner, &scenarios, stop);
         let hash = hasher.finalize().to_hex()[..16].to_owned();
         let cpu_s = batch::process_cpu_s();
         Summary { scenarios, planned: self.planned(), jobs: self.jobs, cpu_s, failures, hash }

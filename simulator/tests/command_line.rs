@@ -72,3 +72,64 @@ fn a_reader_that_goes_away_is_no_error() {
     child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("UTF-8");
     assert_eq!((status.code(), said.as_str()), (Some(0), ""));
 }
+
+/// Short, because debug builds are slow, and with a fault that reaches every part of the world.
+const SHORT: &str = "# A short one.\nreaches: [session resumed]\nfaulty: 15s\nhealed: 30s\nfaults:\n  \
+                     - kill: { process: sidecar }\n    at: 6s..10s\n  - store-slow: { by: 100ms..500ms }\n    for: 3s\n";
+
+fn short(directory: &tempfile::TempDir) -> String {
+    let path = directory.path().join("short.yaml");
+    std::fs::write(&path, SHORT).expect("a file");
+    path.display().to_string()
+}
+
+#[test]
+fn a_run_is_the_same_in_this_process_and_in_fresh_ones_on_one_thread_and_on_two() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = short(&directory);
+    let hash = |jobs: &str| {
+        let output = holdfast_sim(&["run", &path, "--seeds", "2", "--jobs", jobs, "--format", "json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(summary["simulated_seconds"], 90.0);
+        summary["hash"].as_str().expect("a hash").to_owned()
+    };
+    assert_eq!(hash("1"), hash("2"));
+
+    let scenario = simulator::scenario::find(&path).expect("it parses").remove(0);
+    let here = simulator::run::run(&scenario.plan(2), &simulator::run::Product::default()).outcome;
+    let token = simulator::token::Token::new(&scenario, 2, simulator::shrink::Cut::default(), &here.hash);
+    let output = holdfast_sim(&["replay", &token.to_string(), "--scenario", &path]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "no warning");
+    assert!(text(&output.stdout).ends_with(&format!("\nok\nhash    {}\n", here.hash)));
+}
+
+#[test]
+fn a_replay_of_another_run_warns() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = short(&directory);
+    let output =
+        holdfast_sim(&["replay", "short.00000000.1.all.0000000000000000.0.0.1-x", "--scenario", &path]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for says in ["the scenario is not the one of the token", "this build is", "this is another run"] {
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn a_report_and_a_summary_for_programs_are_written_beside_each_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, page) = (short(&directory), directory.path().join("report.html").display().to_string());
+    let arguments = ["run", &path, "--seed", "3", "--format", "junit", "--report", &page];
+    let output = holdfast_sim(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("<testcase classname=\"short\" name=\"seed 3\""));
+    let page = std::fs::read_to_string(&page).expect("it was written");
+    assert!(page.contains("all promises held") && page.contains("job-manager-0"), "it shows the run");
+
+    let nowhere = directory.path().join("no/such/directory.html").display().to_string();
+    let output = holdfast_sim(&["run", &path, "--seed", "3", "--report", &nowhere]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("cannot write the report"), "{}", text(&output.stderr));
+}

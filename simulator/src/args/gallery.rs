@@ -8,9 +8,9 @@ use crate::gallery::{self, Tried};
 /// What is said on the command line.
 #[derive(Debug, Args)]
 pub(super) struct GalleryArgs {
-    /// How many at once [default: one for each CPU]
-    #[arg(long, short, value_name = "N")]
-    jobs: Option<usize>,
+    /// How many at once [default: the number of processors]
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
 }
 
 impl GalleryArgs {
@@ -18,7 +18,7 @@ impl GalleryArgs {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let (mut good, mut bad, mut printed) = (0, 0, Ok(()));
-        gallery::try_all(self.jobs.unwrap_or(cpus), &mut |tried| {
+        gallery::try_all(self.jobs.map_or(cpus, usize::from), &mut |tried| {
             *if tried.is_good() { &mut good } else { &mut bad } += 1;
             let result = print(&line(&tried));
             if printed.is_ok() {

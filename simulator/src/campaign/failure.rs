@@ -51,6 +51,8 @@ pub enum Shrinking {
 
 /// Runs of one failure's shrinking, at most.
 const SHRINK_RUNS_MAX: u32 = 120;
+/// The same, once the time is up.
+const HURRIED_RUNS_MAX: u32 = 30;
 /// Failures that are shrunk, at most; the first of every scenario and property come first.
 const SHRUNK_MAX: usize = 8;
 /// Events before and behind a violation that are shown.
@@ -66,7 +68,11 @@ impl Failure {
 }
 
 /// Everything that broke; the first of each kind is shrunk.
-pub(super) fn all(runner: Runner<'_>, scenarios: &[OfScenario]) -> Vec<Failure> {
+pub(super) fn all(
+    runner: Runner<'_>,
+    scenarios: &[OfScenario],
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Vec<Failure> {
     let mut kinds = BTreeSet::new();
     let mut failures = Vec::new();
     for (index, of_scenario) in scenarios.iter().enumerate() {
@@ -75,7 +81,8 @@ pub(super) fn all(runner: Runner<'_>, scenarios: &[OfScenario]) -> Vec<Failure> 
             let is_new = kinds.len() < SHRUNK_MAX && kinds.insert((index, violation.property));
             let scenario = &of_scenario.scenario;
             failures.push(if is_new {
-                shrunk(runner, scenario, index, run.seed, violation)
+                let runs_max = if stop() { HURRIED_RUNS_MAX } else { SHRINK_RUNS_MAX };
+                shrunk(runner, scenario, index, (run.seed, violation), runs_max)
             } else {
                 unshrunk(scenario, index, run, violation)
             });
@@ -89,15 +96,15 @@ fn shrunk(
     runner: Runner<'_>,
     scenario: &Scenario,
     index: usize,
-    seed: u64,
-    violation: &Violation,
+    (seed, violation): (u64, &Violation),
+    runs_max: u32,
 ) -> Failure {
     let plan = scenario.plan(seed);
     let breaks_same = |plan: &Plan| {
         let broken = batch::alone(runner, plan).outcome.violation;
         broken.is_some_and(|broken| broken.property == violation.property)
     };
-    let (cut, shrinking) = match shrink::shrink(&plan, SHRINK_RUNS_MAX, &mut |plan| breaks_same(plan)) {
+    let (cut, shrinking) = match shrink::shrink(&plan, runs_max, &mut |plan| breaks_same(plan)) {
         Ok(shrunk) => (shrunk.cut, Shrinking::Done { runs: shrunk.runs, gave_up: shrunk.gave_up }),
         Err(shrink::NotRepeated) => (Cut::default(), Shrinking::NotRepeated),
     };
