@@ -74,3 +74,67 @@ fn a_sidecar_that_is_killed_comes_back_and_the_job_notices_nothing() {
     let resumed = |event: &Event| matches!(event, Event::Granted { epoch: 1, resumed: true });
     assert_eq!(count(&run, resumed), 1, "\n{}", story(&run));
 }
+
+#[test]
+fn an_outage_of_the_api_server_leaves_a_healthy_job_alone() {
+    for what in [What::ApiDown, What::ApiSilent, What::ApiRefuses { status: 503, permille: 1_000, retry_after_s: 1 }] {
+        let run = holds(&plan(5, vec![at(10_000, what.clone(), 25_000)]));
+        assert_eq!(count(&run, |event| matches!(event, Event::Granted { .. })), 1, "{what:?}\n{}", story(&run));
+        assert_eq!(count(&run, |event| matches!(event, Event::JobRestarting { .. })), 0, "{what:?}");
+    }
+}
+
+#[test]
+fn a_pod_on_a_node_that_is_cut_off_is_replaced_while_it_runs_on() {
+    let what = What::PartitionNode { pod: PodChoice::Leader, reaches_store: false };
+    let run = holds(&plan(6, vec![at(10_000, what, 29_000)]));
+    assert_eq!(count(&run, |event| matches!(event, Event::PodCreated { .. })), 2, "\n{}", story(&run));
+    let entries = run.trace.entries();
+    let second = entries.iter().position(|entry| matches!(entry.event, Event::Granted { epoch: 2, .. }));
+    let second = second.unwrap_or_else(|| panic!("nobody took over\n{}", story(&run)));
+    let old_ended = entries.iter().position(|entry| {
+        entry.actor == "sidecar-0" && matches!(entry.event, Event::ProcessEnded { .. } | Event::ProcessKilled { .. })
+    });
+    assert!(old_ended.is_some_and(|ended| ended > second), "\n{}", story(&run));
+}
+
+#[test]
+fn a_deleted_pod_is_replaced_and_the_next_one_need_not_wait_for_the_lease() {
+    for force in [false, true] {
+        let what = What::DeletePod { pod: PodChoice::Leader, force };
+        let run = holds(&plan(7, vec![at(10_000, what, 0)]));
+        assert_eq!(count(&run, |event| matches!(event, Event::PodDeleted { .. })), 1, "\n{}", story(&run));
+        assert!(run.outcome.worst_recovery_ms.is_some_and(|ms| ms < 15_000), "{:?}", run.outcome);
+    }
+}
+
+#[test]
+fn an_upgrade_goes_on_from_the_last_checkpoint_in_a_new_generation() {
+    let run = holds(&plan(8, vec![at(10_000, What::Upgrade, 0)]));
+    let generations = |event: &Event| match event {
+        Event::PodCreated { generation, .. } => Some(generation.clone()),
+        _ => None,
+    };
+    let entries = run.trace.entries();
+    let generations: std::collections::BTreeSet<_> =
+        entries.iter().filter_map(|entry| generations(&entry.event)).collect();
+    assert_eq!(generations.len(), 2);
+    let restored = |event: &Event| matches!(event, Event::JobRestored { from: Some(_), failover: true, .. });
+    assert_eq!(count(&run, restored), 1, "\n{}", story(&run));
+}
+
+#[test]
+fn a_cancelled_job_ends_and_its_pod_with_it() {
+    let run = holds(&plan(9, vec![at(10_000, What::Cancel, 0)]));
+    assert_eq!(count(&run, |event| matches!(event, Event::JobEnded { .. })), 1, "\n{}", story(&run));
+    let ended = |event: &Event| matches!(event, Event::ProcessEnded { kind: "job-manager", code: 0 });
+    assert_eq!(count(&run, ended), 1, "\n{}", story(&run));
+    assert_eq!(count(&run, |event| matches!(event, Event::PodCreated { .. })), 1, "\n{}", story(&run));
+}
+
+#[test]
+fn a_fault_that_is_tied_to_a_point_strikes_while_whoever_came_there_waits() {
+    let when = When::On { point: crate::plan::Point::BeforeCreateAnswer, nth: 20 };
+    let run = holds(&plan(10, vec![Fault { when, what: kill(Process::Sidecar), for_ms: 0 }]));
+    assert_eq!(run.outcome.reached.get(crate::trace::reached::CRASH_IN_COMMIT), Some(&1), "\n{}", story(&run));
+}

@@ -52,7 +52,7 @@ impl Jobs {
     }
 
     /// What is to be done about these pods.
-    pub(super) fn step(&mut self, now_ms: u64, pods: &[Pod]) -> Vec<Action> {
+    pub(super) fn step(&mut self, now_ms: u64, pods: &[&Pod]) -> Vec<Action> {
         let mut actions = Vec::new();
         for job in &mut self.all {
             let of_job = || pods.iter().filter(|pod| pod.generation == job.generation);
@@ -100,9 +100,9 @@ mod tests {
         let mut jobs = Jobs::new(1, "g1".into());
         assert_eq!(jobs.step(0, &[]), [create("g1")]);
         let mut old = pod("a", "g1");
-        assert_eq!(jobs.step(0, std::slice::from_ref(&old)), []);
+        assert_eq!(jobs.step(0, &[&old]), []);
         old.deleting = Some(Deleting { grace_ms: 0, noticed_at_ms: 0, known_at_ms: None });
-        assert_eq!(jobs.step(0, &[old]), [create("g1")]);
+        assert_eq!(jobs.step(0, &[&old]), [create("g1")]);
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let mut done = pod("a", "g1");
         done.job_manager.phase = Phase::Done { code: 0 };
         done.sidecar.phase = Phase::Done { code: 0 };
-        assert_eq!(jobs.step(0, &[done]), []);
+        assert_eq!(jobs.step(0, &[&done]), []);
         assert_eq!(jobs.step(0, &[]), []);
     }
 
@@ -120,9 +120,9 @@ mod tests {
         let mut jobs = Jobs::new(1, "g1".into());
         let old = pod("a", "g1");
         jobs.upgrade("g2".into(), 3_000);
-        assert_eq!(jobs.step(0, std::slice::from_ref(&old)), [create("g2")]);
+        assert_eq!(jobs.step(0, &[&old]), [create("g2")]);
         let new = pod("b", "g2");
-        let both = [old, new];
+        let both = [&old, &new];
         assert_eq!(jobs.step(2_999, &both), []);
         assert_eq!(jobs.step(3_000, &both), [Action::Delete { pod: "a".into() }]);
     }

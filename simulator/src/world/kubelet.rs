@@ -72,7 +72,7 @@ impl Slot {
 impl World<'_> {
     /// What the Job controller does now.
     pub(super) fn control_jobs(&mut self) {
-        let pods: Vec<Pod> = self.kubelets.iter().map(|kubelet| kubelet.pod.clone()).collect();
+        let pods: Vec<&Pod> = self.kubelets.iter().map(|kubelet| &kubelet.pod).collect();
         for action in self.jobs.step(self.now_ms, &pods) {
             match action {
                 Action::Create { generation } => self.create_pod(generation),
@@ -110,14 +110,14 @@ impl World<'_> {
 
     /// Somebody deletes a pod's object: it goes when its kubelet has ended the processes.
     pub(super) fn delete_pod(&mut self, name: &str, grace_ms: u64) {
-        if let Some(kubelet) = self.kubelets.iter_mut().find(|kubelet| kubelet.pod.name == name) {
-            let noticed_at_ms = self.now_ms + kubelet.stream.between(0, 1_000);
-            kubelet.pod.deleting.get_or_insert(Deleting { grace_ms, noticed_at_ms, known_at_ms: None });
-            let (view, name) = (kubelet.pod.view(self.now_ms), &kubelet.pod.name);
-            // The API server knows of the deletion before the kubelet does.
-            self.scene.api.with(|objects| objects.set_pod(self.now_ms, name, kubelet.pod.show(&view)));
-            kubelet.shown = Some(view);
-        }
+        let found = self.kubelets.iter_mut().find(|kubelet| kubelet.pod.name == name);
+        let Some(kubelet) = found.filter(|kubelet| kubelet.pod.deleting.is_none()) else { return };
+        let noticed_at_ms = self.now_ms + kubelet.stream.between(0, 1_000);
+        kubelet.pod.deleting = Some(Deleting { grace_ms, noticed_at_ms, known_at_ms: None });
+        // The API server knows of the deletion before the kubelet does.
+        let (view, name) = (kubelet.pod.view(self.now_ms), &kubelet.pod.name);
+        self.scene.api.with(|objects| objects.set_pod(self.now_ms, name, kubelet.pod.show(&view)));
+        kubelet.shown = Some(view);
     }
 
     /// The pod's object goes, whatever its processes do.
