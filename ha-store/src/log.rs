@@ -13,6 +13,7 @@ use crate::keys::Keys;
 use crate::objects::{Objects, Read};
 use crate::record::{Record, decode, read_bytes_max};
 use crate::{Clock, DeploymentName, Entropy, Epoch, Incarnation, Sequence, StoreError, StoreOptions, View};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// A log, and what is known of its end.
@@ -32,9 +33,9 @@ pub(crate) struct Log {
 #[derive(Debug, Clone, Default)]
 struct Tail {
     view: Arc<View>,
-    /// This process created it with one request, and that was answered "created": no second request for it is on
-    /// its way, so after a delete nothing can bring it back.
-    sole: bool,
+    /// Its bytes, if this process created it with one request, and that was answered "created": no second request for
+    /// it is on its way, so after a delete nothing can bring it back.
+    sole: Option<Bytes>,
 }
 
 /// Why something could not be read.
@@ -141,7 +142,9 @@ impl Log {
     /// `None` when the newest record is the one that is known.
     async fn try_look(&self) -> Result<Option<Tail>, Trouble> {
         let known = self.newest();
-        if self.tail.sole && self.nothing_follows(known).await? {
+        if let Some(ours) = &self.tail.sole
+            && self.nothing_follows(known, ours).await?
+        {
             return Ok(None);
         }
         // The listing begins *with* the record that is known: if nothing at all is there, somebody emptied the
@@ -160,19 +163,27 @@ impl Log {
     ///
     /// The order matters: deletes ascend, so if our record is there *after* the next key was seen empty, then that
     /// key was empty because nobody ever wrote it.
-    async fn nothing_follows(&self, known: Sequence) -> Result<bool, Trouble> {
-        assert!(self.tail.sole, "only a record that cannot come back proves anything by being there");
+    async fn nothing_follows(&self, known: Sequence, ours: &Bytes) -> Result<bool, Trouble> {
         if self.read_record(known.next()).await?.is_some() {
             return Ok(false);
         }
-        self.still_holds_ours(known).await
+        self.still_holds(known, ours).await
     }
 
-    /// Whether the newest record that is known is still in its place.
-    async fn still_holds_ours(&self, known: Sequence) -> Result<bool, Trouble> {
-        let found = self.read_record(known).await?;
-        let ours = self.tail.view.header.as_ref().map(|header| &header.nonce);
-        Ok(found.is_some_and(|found| Some(&found.header.nonce) == ours))
+    /// Whether the newest record that is known, one of our own, is still in its place. Only a record that cannot come
+    /// back proves anything by being there.
+    ///
+    /// Its bytes are compared, not read: this is asked with every commit, and a record holds the whole state.
+    async fn still_holds(&self, known: Sequence, ours: &Bytes) -> Result<bool, Trouble> {
+        match self.read_bytes(known).await? {
+            Some(found) if found == ours => Ok(true),
+            Some(found) => {
+                // Somebody else's, or damaged.
+                self.decode(known, &found)?;
+                Ok(false)
+            }
+            None => Ok(false),
+        }
     }
 
     /// The newest sequence after `after` that the store lists.
@@ -188,24 +199,31 @@ impl Log {
             return Err(Trouble::Unclear(format!("record {sequence} was collected while it was looked for")));
         };
         let view = View { header: Some(record.header), state: Arc::new(record.state) };
-        Ok(Tail { view: Arc::new(view), sole: false })
+        Ok(Tail { view: Arc::new(view), sole: None })
     }
 
     pub(crate) async fn read_record(&self, sequence: Sequence) -> Result<Option<Record>, Trouble> {
+        let bytes = self.read_bytes(sequence).await?;
+        bytes.map(|bytes| self.decode(sequence, &bytes)).transpose()
+    }
+
+    async fn read_bytes(&self, sequence: Sequence) -> Result<Option<Bytes>, Trouble> {
         let bytes_max = read_bytes_max(self.options.limits.record_bytes_max);
-        let read =
-            self.objects.read(&self.keys.record(sequence), bytes_max).await.map_err(Trouble::Unclear)?;
-        let corrupt = |reason| Err(Trouble::Corrupt(self.corrupt(sequence, reason)));
-        match read {
+        match self.objects.read(&self.keys.record(sequence), bytes_max).await.map_err(Trouble::Unclear)? {
             Read::Absent => Ok(None),
-            Read::TooLarge(bytes) => corrupt(format!(
-                "it has {bytes} bytes, more than the {bytes_max} that record_bytes_max allows to be read"
-            )),
-            Read::Bytes(bytes) => match decode(&bytes, &self.deployment, sequence) {
-                Ok(record) => Ok(Some(record)),
-                Err(reason) => corrupt(reason),
-            },
+            Read::Bytes(bytes) => Ok(Some(bytes)),
+            Read::TooLarge(bytes) => Err(Trouble::Corrupt(self.corrupt(
+                sequence,
+                format!(
+                    "it has {bytes} bytes, more than the {bytes_max} that record_bytes_max allows to be read"
+                ),
+            ))),
         }
+    }
+
+    fn decode(&self, sequence: Sequence, bytes: &[u8]) -> Result<Record, Trouble> {
+        decode(bytes, &self.deployment, sequence)
+            .map_err(|reason| Trouble::Corrupt(self.corrupt(sequence, reason)))
     }
 
     /// Epochs never go down along the log, nor does the boundary of collection.

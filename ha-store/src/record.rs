@@ -1,5 +1,8 @@
 //! One record of the log: its form, and how it is read.
 
+mod lines;
+
+use self::lines::Lines;
 use crate::state::DeploymentState;
 use crate::{DeploymentName, Epoch, Incarnation, Nonce, Sequence};
 use bytes::Bytes;
@@ -88,15 +91,17 @@ struct AnyVersion {
 #[derive(Deserialize)]
 struct AnyHeader {
     format: u32,
-    deployment: String,
 }
 
 /// The bytes of a record.
 pub(crate) fn encode(header: &RecordHeader, state: &DeploymentState) -> Bytes {
     assert_eq!(header.format, FORMAT, "this build writes one format only");
     assert_eq!(header.epoch, state.epoch(), "a record is written under the epoch that its state shows");
-    let bytes = serde_json::to_vec_pretty(&Written { header, state });
-    Bytes::from(bytes.expect("the state has no map with keys that JSON cannot hold"))
+    let mut bytes = Vec::with_capacity(4 * 1024);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Lines::default());
+    let written = Written { header, state }.serialize(&mut serializer);
+    written.expect("the state has no map with keys that JSON cannot hold");
+    Bytes::from(bytes)
 }
 
 /// Reads a record that was found at `sequence` of `deployment`'s log.
@@ -108,18 +113,17 @@ pub(crate) fn decode(
     deployment: &DeploymentName,
     sequence: Sequence,
 ) -> Result<Record, String> {
-    let any: AnyVersion = serde_json::from_slice(bytes).map_err(|error| format!("not a record: {error}"))?;
-    if any.header.format != FORMAT {
-        let found = any.header.format;
+    let Stored { header, state } =
+        serde_json::from_slice(bytes).map_err(|error| not_a_record(bytes, &error))?;
+    if header.format != FORMAT {
+        return Err(other_format(header.format));
+    }
+    if header.deployment != *deployment {
         return Err(format!(
-            "record format {found}, but this build reads format {FORMAT}: use a newer build"
+            "a record of deployment {:?}, not of {deployment:?}",
+            header.deployment.as_str()
         ));
     }
-    if any.header.deployment != deployment.as_str() {
-        return Err(format!("a record of deployment {:?}, not of {deployment:?}", any.header.deployment));
-    }
-    let stored: Stored = serde_json::from_slice(bytes).map_err(|error| format!("not a record: {error}"))?;
-    let Stored { header, state } = stored;
     if header.sequence != sequence {
         return Err(format!("says that it is record {}, its key says {sequence}", header.sequence));
     }
@@ -127,6 +131,18 @@ pub(crate) fn decode(
         return Err(format!("written under epoch {}, but its grant says {}", header.epoch, state.epoch()));
     }
     Ok(Record { header, state })
+}
+
+/// Why these bytes could not be read. A newer format explains it better than its first unknown field.
+fn not_a_record(bytes: &[u8], error: &serde_json::Error) -> String {
+    match serde_json::from_slice::<AnyVersion>(bytes) {
+        Ok(any) if any.header.format != FORMAT => other_format(any.header.format),
+        _ => format!("not a record: {error}"),
+    }
+}
+
+fn other_format(found: u32) -> String {
+    format!("record format {found}, but this build reads format {FORMAT}: use a newer build")
 }
 
 /// The largest record that is read, for a limit on what may be written.

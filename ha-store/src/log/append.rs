@@ -132,7 +132,7 @@ impl Log {
                 let holds = compare(&pending.draft.header, &found.header);
                 if holds != Holds::Mine {
                     let view = View { header: Some(found.header), state: Arc::new(found.state) };
-                    pending.newer = Some(Tail { view: Arc::new(view), sole: false });
+                    pending.newer = Some(Tail { view: Arc::new(view), sole: None });
                 }
                 holds
             }
@@ -155,7 +155,9 @@ impl Log {
         let mine = pending.draft.header.sequence;
         // Deletes ascend: while the record that ours follows is in its place, ours was never deleted. That holds
         // only if nothing can have brought that record back, which is so for one of our own that was sent once.
-        if self.tail.sole && self.still_holds_ours(self.newest()).await.map_err(reason)? {
+        if let Some(ours) = &self.tail.sole
+            && self.still_holds(self.newest(), ours).await.map_err(reason)?
+        {
             pending.evidence.collector = Collector::HasNotPassed;
             return Ok(());
         }
@@ -174,13 +176,13 @@ impl Log {
     }
 
     fn conclude(&mut self, pending: Pending, verdict: Verdict) -> Appended {
-        let Pending { draft: Draft { header, state, .. }, evidence, doubtful, newer, corrupt } = pending;
+        let Pending { draft: Draft { header, state, bytes }, evidence, doubtful, newer, corrupt } = pending;
         let sequence = header.sequence;
         let nonce = header.nonce.clone();
         let view = Arc::new(View { header: Some(header), state });
         if verdict == Verdict::Recorded {
             let sole = !doubtful && evidence.answer == CreateAnswer::Created;
-            self.tail = Tail { view: view.clone(), sole };
+            self.tail = Tail { view: view.clone(), sole: sole.then_some(bytes) };
         }
         if let Some(newer) = newer {
             self.tail = newer;
