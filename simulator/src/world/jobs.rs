@@ -110,6 +110,7 @@ mod tests {
         let mut jobs = Jobs::new(1, "g1".into());
         let mut done = pod("a", "g1");
         done.job_manager.phase = Phase::Done { code: 0 };
+        assert_eq!(jobs.step(0, &[&done]), [], "its sidecar is being ended: the pod still counts");
         done.sidecar.phase = Phase::Done { code: 0 };
         assert_eq!(jobs.step(0, &[&done]), []);
         assert_eq!(jobs.step(0, &[]), []);
