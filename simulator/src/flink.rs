@@ -13,7 +13,8 @@
 //! # What it leaves out
 //! Records are processed as ranges; there is one chain of source, keyed state and sink per partition, so that a barrier
 //! has nothing to be aligned with. `main()` and class loading are a pause. Checkpoint files and the system behind the
-//! sink are memory that every process reaches, without a network in between. Savepoints are not modelled.
+//! sink are memory that every process reaches, without a network in between.
+//! Savepoints are triggered by the user through the [`Cluster`], not over REST, and nothing is started from one yet.
 
 mod answer;
 mod backoff;
