@@ -6,7 +6,7 @@
 //! | pure | driver | is |
 //! | --- | --- | --- |
 //! | `election`, `answer` | `session`, `calls`, `publisher`, `http` | the adapter |
-//! | `master`, `coordinator`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
+//! | `master`, `coordinator`, `tolerance`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
 //! | `worker`, `task`, `state` | `task_manager` | a TaskManager |
 //! |  | `cluster` | what outlives the processes |
 //!
@@ -39,6 +39,7 @@ mod task;
 mod task_manager;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 mod wire;
 mod worker;
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::coordinator::{Coordinator, Purpose, Step};
 use super::restart::Restarts;
 use super::state::{Attempt, PartitionState, Snapshot};
+use super::tolerance::{Place, Tolerance};
 use crate::plan::Job;
 use crate::trace::JobStatus;
 
@@ -27,9 +28,7 @@ pub(super) struct Master {
     phase: Phase,
     restarts: Restarts,
     coordinator: Coordinator,
-    /// Flink's `CheckpointFailureManager`: failures in a row, and how many are put up with.
-    snapshots_failed: u32,
-    snapshots_may_fail: u32,
+    tolerance: Tolerance,
     /// The savepoint with which the job ends is there. Sinks may have committed what is in it: the job must not go on from
     /// an older checkpoint any more (`StopWithSavepointStoppingException`, a non-recoverable error).
     stopping: bool,
@@ -55,13 +54,6 @@ enum Phase {
         then: Then,
     },
     Over,
-}
-
-/// Where a checkpoint or savepoint failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
-    JobManager,
-    Task,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +102,7 @@ impl Master {
             phase: Phase::Waiting { asked_ms: now_ms, since_ms: None },
             restarts: Restarts::new(job.restart.clone()),
             coordinator: Coordinator::new(job),
-            snapshots_failed: 0,
-            snapshots_may_fail: job.checkpoint_failures_tolerable,
+            tolerance: Tolerance::new(job.checkpoint_failures_tolerable),
             stopping: false,
         }
     }
@@ -230,36 +221,24 @@ impl Master {
             Step::Expired(id, purpose) => {
                 let cause = "expired".to_owned();
                 let mut actions = vec![Action::GiveUp { by, id, cause, workers }];
-                actions.extend(self.snapshot_failed(now_ms, id, purpose, At::JobManager, "expired"));
+                actions.extend(self.snapshot_failed(now_ms, id, purpose, Place::JobManager, "expired"));
                 actions
             }
             Step::Late(id) => vec![Action::Late(id)],
         }
     }
 
-    /// `CheckpointFailureManager`. With `tolerable-failed-checkpoints` at its default of 0 a checkpoint that failed fails the
-    /// job. A savepoint counts only when it failed in a task; one that was to end the job fails the job then, whatever is
-    /// tolerable. What failed in the JobManager is the user's to try again; tasks that wait at its barrier fail by themselves.
     fn snapshot_failed(
         &mut self,
         now_ms: u64,
         id: u64,
         purpose: Purpose,
-        at: At,
+        place: Place,
         cause: &str,
     ) -> Vec<Action> {
-        let fails = match (purpose, at) {
-            (Purpose::Savepoint | Purpose::Stop, At::JobManager) => false,
-            (Purpose::Stop, At::Task) => true,
-            (Purpose::Checkpoint, _) | (Purpose::Savepoint, At::Task) => {
-                self.snapshots_failed += 1;
-                self.snapshots_failed > self.snapshots_may_fail
-            }
-        };
-        if !fails {
+        if !self.tolerance.fails_the_job(purpose, place) {
             return Vec::new();
         }
-        self.snapshots_failed = 0;
         let what = if purpose == Purpose::Checkpoint { "checkpoint" } else { "savepoint" };
         self.failed(now_ms, format!("{what} {id} has failed: {cause}"))
     }
@@ -295,11 +274,11 @@ impl Master {
         };
         match failure {
             None => {
-                self.snapshots_failed = 0;
+                self.tolerance.completed();
                 self.stopping |= purpose == Purpose::Stop;
                 Vec::new()
             }
-            Some(cause) => self.snapshot_failed(now_ms, id, purpose, At::JobManager, cause),
+            Some(cause) => self.snapshot_failed(now_ms, id, purpose, Place::JobManager, cause),
         }
     }
 
@@ -340,7 +319,7 @@ impl Master {
         let Some(purpose) = self.coordinator.declined(now_ms, id) else { return Vec::new() };
         let workers = self.busy();
         let mut actions = vec![Action::GiveUp { by, id, cause: cause.to_owned(), workers }];
-        actions.extend(self.snapshot_failed(now_ms, id, purpose, At::Task, cause));
+        actions.extend(self.snapshot_failed(now_ms, id, purpose, Place::Task, cause));
         actions
     }
 
