@@ -6,14 +6,15 @@
 //! | pure | driver | is |
 //! | --- | --- | --- |
 //! | `election`, `answer` | `session`, `calls`, `publisher`, `http` | the adapter |
-//! | `master`, `coordinator`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
+//! | `master`, `coordinator`, `tolerance`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
 //! | `worker`, `task`, `state` | `task_manager` | a TaskManager |
 //! |  | `cluster` | what outlives the processes |
 //!
 //! # What it leaves out
 //! Records are processed as ranges; there is one chain of source, keyed state and sink per partition, so that a barrier
 //! has nothing to be aligned with. `main()` and class loading are a pause. Checkpoint files and the system behind the
-//! sink are memory that every process reaches, without a network in between. Savepoints are not modelled.
+//! sink are memory that every process reaches, without a network in between.
+//! Savepoints are triggered by the user through the [`Cluster`], not over REST, and nothing is started from one yet.
 
 mod answer;
 mod backoff;
@@ -38,6 +39,7 @@ mod task;
 mod task_manager;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 mod wire;
 mod worker;
 

@@ -22,9 +22,10 @@
 //! | [`acknowledged-durable`](property::ACKNOWLEDGED_DURABLE) | what was acknowledged is in the log at that moment, and stays in it | P3, I3 |
 //! | [`refused-dead`](property::REFUSED_DEAD) | what was refused is not in the log and never will be | P3, I4, FLINK-28265 |
 //! | [`unknown-not-failed`](property::UNKNOWN_NOT_FAILED) | a process with an unknown outcome does not act as if it had failed | P3, I5, FLINK-22494, decision 0005 |
-//! | [`commit-recorded`](property::COMMIT_RECORDED) | sinks are told of a checkpoint, and commit, after it is durable | P3, I8 |
+//! | [`commit-recorded`](property::COMMIT_RECORDED) | sinks are told of a checkpoint, and commit, after it is durable; of savepoints only for one with which the job ends | P3, I8 |
 //! | [`no-dangling`](property::NO_DANGLING) | what the newest record names exists and is complete: checkpoint files and blobs | P4, I6 |
-//! | [`id-unique`](property::ID_UNIQUE) | ids of checkpoints are the counter's, and no two are written under one | protocol: counter |
+//! | [`id-unique`](property::ID_UNIQUE) | ids of checkpoints and savepoints are the counter's, and no two are written under one | protocol: counter |
+//! | [`savepoint-kept`](property::SAVEPOINT_KEPT) | the files of a savepoint are the user's: nobody in the job deletes them | Flink's contract |
 //! | [`referenced-kept`](property::REFERENCED_KEPT) | no record at or above the boundary, and no blob that one of those names, is deleted | P4, decision 0003 |
 //! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint; never nothing | P1, I7 |
 //! | [`ended-stays-ended`](property::ENDED_STAYS_ENDED) | a job with a durable result is not started again in its generation | P5 |
@@ -98,6 +99,7 @@ pub mod property {
     pub const COMMIT_RECORDED: &str = "commit-recorded";
     pub const NO_DANGLING: &str = "no-dangling";
     pub const ID_UNIQUE: &str = "id-unique";
+    pub const SAVEPOINT_KEPT: &str = "savepoint-kept";
     pub const REFERENCED_KEPT: &str = "referenced-kept";
     pub const NEVER_BACK: &str = "never-back";
     pub const ENDED_STAYS_ENDED: &str = "ended-stays-ended";
@@ -108,7 +110,7 @@ pub mod property {
     pub const RUNS_AGAIN: &str = "runs-again";
 
     /// All of them, in the order of the table.
-    pub const ALL: [&str; 21] = [
+    pub const ALL: [&str; 22] = [
         CREATE_ONLY,
         LOG_UNBROKEN,
         FENCED,
@@ -122,6 +124,7 @@ pub mod property {
         COMMIT_RECORDED,
         NO_DANGLING,
         ID_UNIQUE,
+        SAVEPOINT_KEPT,
         REFERENCED_KEPT,
         NEVER_BACK,
         ENDED_STAYS_ENDED,

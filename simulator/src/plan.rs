@@ -60,6 +60,8 @@ pub struct Job {
     pub checkpoint_interval_ms: u64,
     /// A checkpoint that takes longer is given up.
     pub checkpoint_timeout_ms: u64,
+    /// Checkpoints that may fail in a row before the job does.
+    pub checkpoint_failures_tolerable: u32,
     /// Checkpoints kept; older ones are subsumed and their files deleted.
     pub checkpoints_retained: u32,
     /// A record of partition 0 that fails whoever processes it, if any.
@@ -131,6 +133,8 @@ pub enum Point {
     BeforeNotify,
     /// A checkpoint completed.
     CheckpointCompleted,
+    /// A savepoint's files are durable, and no sink was told yet.
+    SavepointCompleted,
     /// A job is about to record that it ended.
     BeforeResult,
     /// The tasks of a job are being restarted.
@@ -251,18 +255,28 @@ pub enum What {
     StallCheckpoints,
     /// Checkpoint files cannot be written.
     FailCheckpointFiles,
+    /// Checkpoint files take this much longer to write: tasks acknowledge late.
+    SlowCheckpointFiles { by_ms: u64 },
     // --- a person ---
     /// Cancel the job.
     Cancel,
+    /// Trigger a savepoint; the job runs on.
+    Savepoint,
+    /// Stop the job with a savepoint.
+    StopWithSavepoint,
     /// Delete the Kubernetes Job and make one with a new generation.
     Upgrade,
+    /// Suspend the Kubernetes Job: its pods are deleted with grace, and there are none until it is resumed.
+    Suspend,
+    /// Delete the Kubernetes Job, and make it again only when this ends: a new generation.
+    DeleteJob,
 }
 
 // === impl Point ===
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BeforeCreate,
         Self::BeforeCreateAnswer,
         Self::BeforeDelete,
@@ -271,6 +285,7 @@ impl Point {
         Self::BeforeAdd,
         Self::BeforeNotify,
         Self::CheckpointCompleted,
+        Self::SavepointCompleted,
         Self::BeforeResult,
         Self::JobRestarting,
     ];
@@ -303,6 +318,7 @@ impl Default for Job {
             records_per_s: 100,
             checkpoint_interval_ms: 1_000,
             checkpoint_timeout_ms: 10_000,
+            checkpoint_failures_tolerable: 0,
             checkpoints_retained: 1,
             poison_offset: None,
             records: None,

@@ -160,9 +160,17 @@ pub mod reached {
     pub const RESTORED: &str = "restored from a checkpoint";
     /// A JobManager ended itself because it could not know what became of its checkpoint.
     pub const AMBIGUOUS_ADD: &str = "ambiguous add ended the process";
+    /// A task acknowledged a checkpoint that had been given up.
+    pub const LATE_ACKNOWLEDGEMENT: &str = "late acknowledgement";
+    /// A savepoint was taken while the job ran on.
+    pub const SAVEPOINT: &str = "savepoint taken";
+    /// A savepoint was taken with which the job is to end.
+    pub const STOPPED_WITH_SAVEPOINT: &str = "stopped with a savepoint";
+    /// The JobManager died between such a savepoint and the job's result, and the next one started the job again.
+    pub const STOP_UNDONE: &str = "stop undone by a crash";
 
     /// All of them, in the order in which they are shown.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 16] = [
         ZOMBIE_FENCED,
         UNKNOWN_RECORDED,
         UNKNOWN_ABSENT,
@@ -175,5 +183,9 @@ pub mod reached {
         LED_THROUGH_OUTAGE,
         RESTORED,
         AMBIGUOUS_ADD,
+        LATE_ACKNOWLEDGEMENT,
+        SAVEPOINT,
+        STOPPED_WITH_SAVEPOINT,
+        STOP_UNDONE,
     ];
 }

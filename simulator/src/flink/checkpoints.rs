@@ -130,6 +130,20 @@ impl Checkpoints {
         }
     }
 
+    /// Writes a savepoint's files. Nobody records it: it is the user's, and no part of the job deletes it. `Some(cause)`: it
+    /// has failed.
+    pub(super) async fn save(&self, id: u64, stops: bool, snapshot: &Snapshot) -> Option<String> {
+        let process = &self.process;
+        let job = process.env.job_id.clone();
+        process.work(10, 50).await;
+        if process.cluster.checkpoint_files_fail() || !process.cluster.write_files(&job, id, snapshot) {
+            return Some("its metadata cannot be written".to_owned());
+        }
+        let offsets = snapshot.iter().map(|(partition, state)| (*partition, state.offset)).collect();
+        process.record(Event::SavepointCompleted { job, id, epoch: self.epoch, stops, offsets });
+        None
+    }
+
     fn answered(&self, answer: Result<super::answer::Answer, CallError>) -> AddAnswer {
         const STANDS_THERE: u16 = 200;
         let not_recorded = |problem: &str| AddAnswer::NotRecorded { problem: problem.to_owned() };

@@ -71,11 +71,18 @@ enum Fate {
 }
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // as above
 struct Switches {
     fail_tasks: u32,
     stall_checkpoints: bool,
     fail_checkpoint_files: bool,
+    /// By how much longer checkpoint files take.
+    slow_checkpoint_files_ms: u64,
     cancel: bool,
+    savepoints: u32,
+    stop_with_savepoint: bool,
+    /// The savepoint with which the job was to end is there, and no result of the job yet.
+    stopping: bool,
 }
 
 // === impl Cluster ===
@@ -108,6 +115,21 @@ impl Cluster {
         self.switch(|switches| switches.fail_checkpoint_files = on);
     }
 
+    /// Checkpoint files take this much longer; 0: as usual.
+    pub fn slow_checkpoint_files(&self, by_ms: u64) {
+        self.switch(|switches| switches.slow_checkpoint_files_ms = by_ms);
+    }
+
+    /// The user triggers a savepoint, as soon as a job runs that can take one. When that fails they leave it at that.
+    pub fn savepoint(&self) {
+        self.switch(|switches| switches.savepoints += 1);
+    }
+
+    /// The user stops the job with a savepoint, and tries again until a JobManager has recorded that it ended.
+    pub fn stop_with_savepoint(&self) {
+        self.switch(|switches| switches.stop_with_savepoint = true);
+    }
+
     /// The user cancels the job, and tries again until a JobManager has recorded that.
     pub fn cancel(&self) {
         self.switch(|switches| switches.cancel = true);
@@ -115,7 +137,7 @@ impl Cluster {
 
     // --- for whoever judges ---
 
-    /// Are the files of this checkpoint there?
+    /// Are the files of this checkpoint or savepoint there?
     pub fn has_files(&self, job: &str, id: u64) -> bool {
         self.lock().files.contains_key(&(job.to_owned(), id))
     }
@@ -142,16 +164,47 @@ impl Cluster {
         self.lock().switches.fail_checkpoint_files
     }
 
+    pub(super) fn checkpoint_files_take_ms(&self) -> u64 {
+        self.lock().switches.slow_checkpoint_files_ms
+    }
+
+    /// True: a savepoint was wanted, and is now the caller's to take.
+    pub(super) fn take_savepoint_wish(&self) -> bool {
+        let switches = &mut self.lock().switches;
+        let any = switches.savepoints > 0;
+        switches.savepoints = switches.savepoints.saturating_sub(1);
+        any
+    }
+
+    pub(super) fn stop_wanted(&self) -> bool {
+        self.lock().switches.stop_with_savepoint
+    }
+
+    /// The savepoint with which the job ends is there: from now on sinks may commit what is in it and in no checkpoint.
+    pub(super) fn stop_has_begun(&self) {
+        self.lock().switches.stopping = true;
+    }
+
+    /// Whether the job was being stopped, and is started again although its savepoint was there. Asking forgets it.
+    pub(super) fn take_stop_undone(&self) -> bool {
+        std::mem::take(&mut self.lock().switches.stopping)
+    }
+
     pub(super) fn cancel_wanted(&self) -> bool {
         self.lock().switches.cancel
     }
 
-    /// A JobManager has recorded that the job is over.
-    pub(super) fn cancel_done(&self) {
-        self.switch(|switches| switches.cancel = false);
+    /// A JobManager has recorded that the job is over: nobody asks for anything any more.
+    pub(super) fn ended(&self) {
+        self.switch(|switches| {
+            switches.cancel = false;
+            switches.stop_with_savepoint = false;
+            switches.stopping = false;
+            switches.savepoints = 0;
+        });
     }
 
-    /// Writes the files of a checkpoint. False: there are files under this id already, and nothing was changed.
+    /// Writes the files of a checkpoint or savepoint. False: there are files under this id already, and nothing was changed.
     pub(super) fn write_files(&self, job: &str, id: u64, snapshot: &Snapshot) -> bool {
         let files = &mut self.lock().files;
         let key = (job.to_owned(), id);

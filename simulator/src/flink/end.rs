@@ -49,7 +49,7 @@ pub(super) async fn end_job(
     if process.calls.write(&call, &[ALREADY_EXISTS]).await?.problem.is_some() {
         return Err(Exit(exit::FATAL)); // createDirtyResultAsync has failed
     }
-    process.cluster.cancel_done();
+    process.cluster.ended();
     clean_up(process, leading, leadership, checkpoints, status).await
 }
 

@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
 use super::checkpoints::Checkpoints;
+use super::coordinator::Purpose;
 use super::http::Call;
 use super::master::{Action, Master, WorkerId};
 use super::process::{Exit, Leadership, Leading, Process};
-use super::state::{Attempt, PartitionState};
+use super::state::{Attempt, PartitionState, Snapshot};
 use super::wire::{ToMaster, ToWorker};
 use crate::plan::Point;
-use crate::trace::{Event, JobStatus};
+use crate::trace::{Event, JobStatus, reached};
 
 /// For the last messages to leave.
 const FAREWELL: Duration = Duration::from_millis(10);
@@ -81,6 +82,8 @@ pub(super) async fn run(
         }
         let due = driver.master.poll(process.now_ms());
         driver.perform(due).await?;
+        let wanted = driver.heed_the_user();
+        driver.perform(wanted).await?;
         if let Some(status) = driver.ended {
             driver.dismiss_all().await;
             return Ok(JobEnd::Terminal(status, Box::new(driver.checkpoints)));
@@ -142,13 +145,33 @@ impl Driver<'_> {
         }
     }
 
+    /// What the user wants and could not have before: savepoints are taken while all tasks run.
+    fn heed_the_user(&mut self) -> Vec<Action> {
+        let (cluster, now_ms) = (&self.process.cluster, self.process.now_ms());
+        if !self.master.hears(now_ms) {
+            return Vec::new();
+        }
+        if cluster.stop_wanted() {
+            return [self.master.stop_with_savepoint(), self.master.poll(now_ms)].concat();
+        }
+        if cluster.take_savepoint_wish() {
+            self.master.savepoint();
+            return self.master.poll(now_ms);
+        }
+        Vec::new()
+    }
+
     async fn perform(&mut self, actions: Vec<Action>) -> Result<(), Exit> {
         let mut left: std::collections::VecDeque<_> = actions.into();
         while let Some(action) = left.pop_front() {
             match action {
                 // The coordinator's lock is held meanwhile: nothing else is decided.
-                Action::Complete { by, id, snapshot, workers } => {
+                Action::Complete { by, id, purpose: Purpose::Checkpoint, snapshot, workers } => {
                     left.extend(self.complete(by, id, snapshot, &workers).await?);
+                }
+                Action::Complete { by, id, purpose, snapshot, workers } => {
+                    let stops = purpose == Purpose::Stop;
+                    left.extend(self.save(by, id, stops, &snapshot, &workers).await);
                 }
                 Action::Restarting { cause } => {
                     let job = self.process.env.job_id.clone();
@@ -173,10 +196,15 @@ impl Driver<'_> {
             }
             Action::Cancel { by, workers } => self.tell(&workers, &ToWorker::Cancel { by }),
             Action::AskId => self.counter = Some(self.ask_id()),
-            Action::Barrier { by, id, workers } => self.tell(&workers, &ToWorker::Barrier { by, id }),
+            Action::Barrier { by, id, stops, workers } => {
+                self.tell(&workers, &ToWorker::Barrier { by, id, stops });
+            }
             Action::GiveUp { by, id, cause, workers } => {
                 self.process.record(Event::CheckpointFailed { job, id, cause });
                 self.tell(&workers, &ToWorker::Aborted { by, id });
+            }
+            Action::Late(_) => {
+                self.process.env.trace.reached(&self.process.env.actor, reached::LATE_ACKNOWLEDGEMENT);
             }
             Action::End(status) => self.ended = Some(status),
             Action::Complete { .. } | Action::Restarting { .. } => unreachable!("they take time"),
@@ -199,7 +227,7 @@ impl Driver<'_> {
         &mut self,
         by: Attempt,
         id: u64,
-        snapshot: super::state::Snapshot,
+        snapshot: Snapshot,
         workers: &BTreeSet<WorkerId>,
     ) -> Result<Vec<Action>, Exit> {
         let process = self.process;
@@ -222,6 +250,38 @@ impl Driver<'_> {
         }
         process.env.points.reach(Point::CheckpointCompleted, &process.env.actor).await;
         Ok(self.master.settled(process.now_ms(), id, None))
+    }
+
+    /// Completes a savepoint. Sinks are told only of one with which the job ends (`notifyCheckpointComplete` is not sent for
+    /// others since Flink 1.15).
+    async fn save(
+        &mut self,
+        by: Attempt,
+        id: u64,
+        stops: bool,
+        snapshot: &Snapshot,
+        workers: &BTreeSet<WorkerId>,
+    ) -> Vec<Action> {
+        let process = self.process;
+        if let Some(cause) = self.checkpoints.save(id, stops, snapshot).await {
+            process.record(Event::CheckpointFailed {
+                job: process.env.job_id.clone(),
+                id,
+                cause: cause.clone(),
+            });
+            self.tell(workers, &ToWorker::Aborted { by, id });
+            return self.master.settled(process.now_ms(), id, Some(&cause));
+        }
+        if stops {
+            process.cluster.stop_has_begun();
+        }
+        let what = if stops { reached::STOPPED_WITH_SAVEPOINT } else { reached::SAVEPOINT };
+        process.env.trace.reached(&process.env.actor, what);
+        process.env.points.reach(Point::SavepointCompleted, &process.env.actor).await;
+        if stops {
+            self.tell(workers, &ToWorker::Complete { by, id });
+        }
+        self.master.settled(process.now_ms(), id, None)
     }
 
     /// Flink only leaves a checkpoint out when its counter cannot be asked: the adapter's exceptions see to that.

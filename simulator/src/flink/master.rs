@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::coordinator::{Coordinator, Step};
+use super::coordinator::{Coordinator, Purpose, Step};
 use super::restart::Restarts;
 use super::state::{Attempt, PartitionState, Snapshot};
+use super::tolerance::{Place, Tolerance};
 use crate::plan::Job;
 use crate::trace::JobStatus;
 
@@ -27,6 +28,10 @@ pub(super) struct Master {
     phase: Phase,
     restarts: Restarts,
     coordinator: Coordinator,
+    tolerance: Tolerance,
+    /// The savepoint with which the job ends is there. Sinks may have committed what is in it: the job must not go on from
+    /// an older checkpoint any more (`StopWithSavepointStoppingException`, a non-recoverable error).
+    stopping: bool,
 }
 
 #[derive(Debug)]
@@ -71,14 +76,16 @@ pub(super) enum Action {
     Restore,
     /// End the tasks of this attempt there.
     Cancel { by: Attempt, workers: BTreeSet<WorkerId> },
-    /// Ask the counter for a checkpoint id.
+    /// Ask the counter for the id of a checkpoint or savepoint.
     AskId,
-    /// Send the barriers of this checkpoint.
-    Barrier { by: Attempt, id: u64, workers: BTreeSet<WorkerId> },
-    /// Record this checkpoint. Nothing else happens until that is done.
-    Complete { by: Attempt, id: u64, snapshot: Snapshot, workers: BTreeSet<WorkerId> },
-    /// This checkpoint is given up.
+    /// Send the barriers of this checkpoint or savepoint.
+    Barrier { by: Attempt, id: u64, stops: bool, workers: BTreeSet<WorkerId> },
+    /// Record this checkpoint, or complete this savepoint. Nothing else happens until that is done.
+    Complete { by: Attempt, id: u64, purpose: Purpose, snapshot: Snapshot, workers: BTreeSet<WorkerId> },
+    /// This checkpoint or savepoint is given up.
     GiveUp { by: Attempt, id: u64, cause: String, workers: BTreeSet<WorkerId> },
+    /// A task acknowledged this one after it was given up.
+    Late(u64),
     /// The job is over.
     End(JobStatus),
 }
@@ -95,6 +102,8 @@ impl Master {
             phase: Phase::Waiting { asked_ms: now_ms, since_ms: None },
             restarts: Restarts::new(job.restart.clone()),
             coordinator: Coordinator::new(job),
+            tolerance: Tolerance::new(job.checkpoint_failures_tolerable),
+            stopping: false,
         }
     }
 
@@ -129,7 +138,10 @@ impl Master {
                 left.remove(&worker);
                 Vec::new()
             }
-            Phase::Deployed { at, .. } if at.values().any(|busy| *busy == worker) => {
+            // A task that has finished needs its TaskManager no more.
+            Phase::Deployed { at, finished, .. }
+                if at.iter().any(|(partition, busy)| *busy == worker && !finished.contains(partition)) =>
+            {
                 self.failed(now_ms, format!("{name} is gone"))
             }
             _ => Vec::new(),
@@ -200,20 +212,51 @@ impl Master {
         let (by, workers) = (self.by(), self.busy());
         match step {
             Step::AskId => vec![Action::AskId],
-            Step::Barrier(id) => vec![Action::Barrier { by, id, workers }],
-            Step::Complete(id, snapshot) => vec![Action::Complete { by, id, snapshot, workers }],
-            Step::Expired(id) => {
+            Step::Barrier(id, purpose) => {
+                vec![Action::Barrier { by, id, stops: purpose == Purpose::Stop, workers }]
+            }
+            Step::Complete(id, purpose, snapshot) => {
+                vec![Action::Complete { by, id, purpose, snapshot, workers }]
+            }
+            Step::Expired(id, purpose) => {
                 let cause = "expired".to_owned();
                 let mut actions = vec![Action::GiveUp { by, id, cause, workers }];
-                actions.extend(self.checkpoint_failed(now_ms, id, "expired"));
+                actions.extend(self.snapshot_failed(now_ms, id, purpose, Place::JobManager, "expired"));
                 actions
             }
+            Step::Late(id) => vec![Action::Late(id)],
         }
     }
 
-    /// `execution.checkpointing.tolerable-failed-checkpoints` is 0: a checkpoint that failed fails the job.
-    fn checkpoint_failed(&mut self, now_ms: u64, id: u64, cause: &str) -> Vec<Action> {
-        self.failed(now_ms, format!("checkpoint {id} has failed: {cause}"))
+    fn snapshot_failed(
+        &mut self,
+        now_ms: u64,
+        id: u64,
+        purpose: Purpose,
+        place: Place,
+        cause: &str,
+    ) -> Vec<Action> {
+        if !self.tolerance.fails_the_job(purpose, place) {
+            return Vec::new();
+        }
+        let what = if purpose == Purpose::Checkpoint { "checkpoint" } else { "savepoint" };
+        self.failed(now_ms, format!("{what} {id} has failed: {cause}"))
+    }
+
+    /// Whether the user's wish for a savepoint is heard now: all tasks run, and none is under way.
+    pub(super) fn hears(&self, now_ms: u64) -> bool {
+        matches!(self.phase, Phase::Deployed { .. }) && !self.stopping && self.coordinator.hears(now_ms)
+    }
+
+    /// The user triggers a savepoint.
+    pub(super) fn savepoint(&mut self) {
+        self.coordinator.savepoint();
+    }
+
+    /// The user stops the job with a savepoint.
+    pub(super) fn stop_with_savepoint(&mut self) -> Vec<Action> {
+        let given_up = self.coordinator.stop_with_savepoint();
+        self.give_up_all(given_up, "the job is stopped with a savepoint")
     }
 
     /// The counter answered.
@@ -224,10 +267,19 @@ impl Master {
         }
     }
 
-    /// The checkpoint that was to be recorded was, or was not and why.
+    /// The checkpoint or savepoint that was to be recorded was, or was not and why.
     pub(super) fn settled(&mut self, now_ms: u64, id: u64, failure: Option<&str>) -> Vec<Action> {
-        self.coordinator.settled(id);
-        failure.map(|cause| self.checkpoint_failed(now_ms, id, cause)).unwrap_or_default()
+        let Some(purpose) = self.coordinator.settled(now_ms, id, failure.is_none()) else {
+            return Vec::new();
+        };
+        match failure {
+            None => {
+                self.tolerance.completed();
+                self.stopping |= purpose == Purpose::Stop;
+                Vec::new()
+            }
+            Some(cause) => self.snapshot_failed(now_ms, id, purpose, Place::JobManager, cause),
+        }
     }
 
     /// A task runs.
@@ -261,12 +313,13 @@ impl Master {
 
     /// A task could not take part in a checkpoint.
     pub(super) fn declined(&mut self, now_ms: u64, by: Attempt, id: u64, cause: &str) -> Vec<Action> {
-        if by != self.by() || !self.coordinator.declined(id) {
+        if by != self.by() {
             return Vec::new();
         }
+        let Some(purpose) = self.coordinator.declined(now_ms, id) else { return Vec::new() };
         let workers = self.busy();
         let mut actions = vec![Action::GiveUp { by, id, cause: cause.to_owned(), workers }];
-        actions.extend(self.checkpoint_failed(now_ms, id, cause));
+        actions.extend(self.snapshot_failed(now_ms, id, purpose, Place::Task, cause));
         actions
     }
 
@@ -317,7 +370,8 @@ impl Master {
         if !matches!(self.phase, Phase::Waiting { .. } | Phase::Deployed { .. }) {
             return Vec::new(); // a consequence of a failure that is being dealt with
         }
-        let (then, first) = match self.restarts.after_failure(now_ms) {
+        let restart = (!self.stopping).then(|| self.restarts.after_failure(now_ms)).flatten();
+        let (then, first) = match restart {
             Some(delay_ms) => {
                 (Then::RestartAt(now_ms + delay_ms), Some(Action::Restarting { cause: cause.clone() }))
             }
@@ -338,9 +392,14 @@ impl Master {
     }
 
     fn give_up(&mut self, cause: &str) -> Vec<Action> {
-        let (by, workers) = (self.by(), self.busy());
         let pending = self.coordinator.stop();
-        pending.map(|id| Action::GiveUp { by, id, cause: cause.to_owned(), workers }).into_iter().collect()
+        self.give_up_all(pending, cause)
+    }
+
+    fn give_up_all(&self, ids: Vec<u64>, cause: &str) -> Vec<Action> {
+        let (by, workers) = (self.by(), self.busy());
+        let give_up = |id| Action::GiveUp { by, id, cause: cause.to_owned(), workers: workers.clone() };
+        ids.into_iter().map(give_up).collect()
     }
 }
 

@@ -141,6 +141,9 @@ async fn restore(process: &Process, epoch: u64) -> Result<Checkpoints, NotRecove
     process.calls.needed(&call.json(&json!({"value": 1})), &[]).await?;
     let from = checkpoints.latest().map(|(id, _)| id);
     process.record(Event::JobRestored { job: process.env.job_id.clone(), epoch, from, failover: true });
+    if process.cluster.take_stop_undone() {
+        process.env.trace.reached(&process.env.actor, reached::STOP_UNDONE);
+    }
     if from.is_some() {
         process.env.trace.reached(&process.env.actor, reached::RESTORED);
     }

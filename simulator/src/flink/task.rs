@@ -17,6 +17,8 @@ pub(super) struct Task {
     records_per_s: u64,
     poison: Option<u64>,
     records: Option<u64>,
+    /// It waits at the barrier of this savepoint, with which the job ends: it reads nothing more.
+    held_at: Option<u64>,
 }
 
 /// How far a task came.
@@ -54,11 +56,15 @@ impl Task {
             records_per_s: job.records_per_s,
             poison: job.poison_offset.filter(|_| partition == 0),
             records: job.records,
+            held_at: None,
         }
     }
 
     /// Processes what is due.
     pub(super) fn advance(&mut self, now_ms: u64) -> Progress {
+        if self.held_at.is_some() {
+            return Progress::Running;
+        }
         let due = self.records_per_s * (now_ms - self.started_ms) / 1_000;
         let mut to = self.started_at + due;
         if let Some(records) = self.records {
@@ -76,7 +82,10 @@ impl Task {
     /// When it will fail on its poison record, unless it is past that.
     pub(super) fn fails_at_ms(&self) -> Option<u64> {
         let poison = self.poison.filter(|poison| *poison >= self.state.offset)?;
-        if self.records_per_s == 0 || self.records.is_some_and(|records| poison >= records) {
+        if self.held_at.is_some()
+            || self.records_per_s == 0
+            || self.records.is_some_and(|records| poison >= records)
+        {
             return None;
         }
         let before = poison + 1 - self.started_at;
@@ -106,9 +115,20 @@ impl Task {
         due
     }
 
-    /// Its source has come to its end and everything is committed.
+    /// The barrier that has just come through was that of the savepoint with which the job ends.
+    pub(super) fn hold(&mut self, id: u64) {
+        self.held_at = Some(id);
+    }
+
+    /// Whether it waits at the barrier of this one.
+    pub(super) fn is_held_at(&self, id: u64) -> bool {
+        self.held_at == Some(id)
+    }
+
+    /// Its source has come to its end, or was stopped, and everything is committed.
     pub(super) fn is_finished(&self) -> bool {
-        self.state.exhausted && self.open_from == self.state.offset && self.state.pending.is_empty()
+        let ends = self.state.exhausted || self.held_at.is_some();
+        ends && self.open_from == self.state.offset && self.state.pending.is_empty()
     }
 }
 
@@ -139,6 +159,34 @@ mod tests {
         assert_eq!(committed, [(1, 0, 100), (2, 100, 150)]);
         assert_eq!(task.complete(3).iter().map(range).collect::<Vec<_>>(), [(3, 150, 200)]);
         assert_eq!(task.complete(3), []);
+    }
+
+    #[test]
+    fn a_task_that_is_stopped_reads_nothing_behind_the_barrier_and_is_finished_when_that_is_committed() {
+        let job = Job { poison_offset: Some(150), ..job() };
+        let mut task = Task::start(0, 0, BY, &job, &PartitionState::default());
+        task.advance(1_000);
+        task.barrier(1);
+        task.hold(1);
+        assert_eq!(task.fails_at_ms(), None, "it never comes to the poison");
+        assert_eq!(task.advance(9_000), Progress::Running);
+        assert!(task.is_held_at(1) && !task.is_finished());
+        assert_eq!(task.complete(1).iter().map(range).collect::<Vec<_>>(), [(1, 0, 100)]);
+        assert!(task.is_finished());
+    }
+
+    #[test]
+    fn what_was_prepared_for_a_savepoint_is_committed_with_the_next_checkpoint() {
+        let mut task = Task::start(0, 1, BY, &job(), &PartitionState::default());
+        task.advance(1_000);
+        task.barrier(1);
+        assert_eq!(task.complete(1).len(), 1);
+        task.advance(2_000);
+        task.barrier(2); // a savepoint: nobody is told to commit it
+        task.advance(3_000);
+        let next = task.barrier(3);
+        assert_eq!(next.pending.iter().map(range).collect::<Vec<_>>(), [(2, 100, 200), (3, 200, 300)]);
+        assert_eq!(task.complete(3).iter().map(range).collect::<Vec<_>>(), [(2, 100, 200), (3, 200, 300)]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::http::{Call, Client};
 use super::scope::{Guard, Scope};
 use super::session;
 use super::wire::{self, SILENCE_MS, ToMaster, ToWorker};
-use super::worker::{Effect, Storage, Worker};
+use super::worker::{Barrier, Effect, Storage, Worker};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -159,15 +159,15 @@ impl TaskManager {
                 self.worker.deploy(now_ms, start_ms, by, checkpoint, tasks)
             }
             ToWorker::Cancel { by } => vec![self.worker.cancel(by)],
-            ToWorker::Barrier { by, id } => {
+            ToWorker::Barrier { by, id, stops } => {
                 let storage = Storage {
                     stalls: self.cluster.checkpoints_stall(),
                     fails: self.cluster.checkpoint_files_fail(),
-                    takes_ms: self.env.stream.between(10, 80),
+                    takes_ms: self.env.stream.between(10, 80) + self.cluster.checkpoint_files_take_ms(),
                 };
                 let due = self.worker.poll(now_ms);
                 self.carry_out(due);
-                self.worker.barrier(now_ms, by, id, storage)
+                self.worker.barrier(now_ms, Barrier { by, id, stops }, storage)
             }
             ToWorker::Complete { by, id } => self.worker.complete(now_ms, by, id),
             ToWorker::Dismissed => {
@@ -175,8 +175,8 @@ impl TaskManager {
                 Vec::new()
             }
             ToWorker::Heartbeat => vec![Effect::Say(ToMaster::Heartbeat)],
-            // A sink keeps what it prepared: a later checkpoint commits it.
-            ToWorker::Aborted { .. } | ToWorker::Registered => Vec::new(),
+            ToWorker::Aborted { by, id } => self.worker.aborted(by, id),
+            ToWorker::Registered => Vec::new(),
         };
         self.carry_out(effects);
     }

@@ -5,5 +5,6 @@ mod end;
 mod failover;
 mod recording;
 mod rig;
+mod savepoints;
 mod swarm;
 mod zombie;

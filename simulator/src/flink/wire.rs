@@ -30,9 +30,9 @@ pub(super) enum ToWorker {
     Deploy { by: Attempt, checkpoint: Option<u64>, tasks: BTreeMap<u32, PartitionState> },
     /// End all tasks of this attempt.
     Cancel { by: Attempt },
-    /// A barrier enters the sources.
-    Barrier { by: Attempt, id: u64 },
-    /// The checkpoint was recorded: sinks commit.
+    /// A barrier enters the sources. `stops`: it is that of the savepoint with which the job ends.
+    Barrier { by: Attempt, id: u64, stops: bool },
+    /// The checkpoint was recorded, or the savepoint with which the job ends is there: sinks commit.
     Complete { by: Attempt, id: u64 },
     /// The checkpoint was given up.
     Aborted { by: Attempt, id: u64 },

@@ -54,6 +54,15 @@ pub(super) struct Storage {
     pub(super) takes_ms: u64,
 }
 
+/// A barrier: of which checkpoint or savepoint of which attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Barrier {
+    pub(super) by: Attempt,
+    pub(super) id: u64,
+    /// It is that of the savepoint with which the job ends: tasks wait behind it.
+    pub(super) stops: bool,
+}
+
 // === impl Worker ===
 
 impl Worker {
@@ -160,8 +169,9 @@ impl Worker {
         slots.chain(self.writing.iter().map(|(at_ms, _)| *at_ms)).min()
     }
 
-    /// The barrier of a checkpoint comes through all tasks. [`Worker::poll`] was called for this moment.
-    pub(super) fn barrier(&mut self, now_ms: u64, by: Attempt, id: u64, storage: Storage) -> Vec<Effect> {
+    /// A barrier comes through all tasks. [`Worker::poll`] was called for this moment.
+    pub(super) fn barrier(&mut self, now_ms: u64, barrier: Barrier, storage: Storage) -> Vec<Effect> {
+        let Barrier { by, id, stops } = barrier;
         if self.by != Some(by) {
             return Vec::new();
         }
@@ -170,6 +180,9 @@ impl Worker {
         for (partition, slot) in &mut self.slots {
             let Slot::Running(task) = slot else { continue };
             let state = task.barrier(id);
+            if stops {
+                task.hold(id);
+            }
             effects.extend(state.pending.iter().filter(|t| t.checkpoint == id).cloned().map(Effect::Prepare));
             if std::mem::take(&mut stalls) {
                 continue;
@@ -184,7 +197,22 @@ impl Worker {
         effects
     }
 
-    /// A checkpoint was recorded.
+    /// A checkpoint or savepoint was given up. What was prepared for it is kept: a later one commits it. Tasks that wait
+    /// at its barrier fail (`StreamTask#notifyCheckpointAbortAsync`): they could not go on.
+    pub(super) fn aborted(&mut self, by: Attempt, id: u64) -> Vec<Effect> {
+        if self.by != Some(by) {
+            return Vec::new();
+        }
+        let held = |slot: &Slot| matches!(slot, Slot::Running(task) if task.is_held_at(id));
+        let failed: Vec<u32> =
+            self.slots.iter().filter(|(_, slot)| held(slot)).map(|(partition, _)| *partition).collect();
+        self.slots.retain(|_, slot| !held(slot));
+        let cause = "stop-with-savepoint has failed";
+        let say = |partition| Effect::Say(ToMaster::Failed { by, partition, cause: cause.to_owned() });
+        failed.into_iter().map(say).collect()
+    }
+
+    /// A checkpoint was recorded, or the savepoint with which the job ends is there.
     pub(super) fn complete(&mut self, now_ms: u64, by: Attempt, id: u64) -> Vec<Effect> {
         if self.by != Some(by) {
             return Vec::new();
@@ -211,6 +239,10 @@ mod tests {
     const BY: Attempt = Attempt { epoch: 1, number: 1 };
     const GOOD: Storage = Storage { stalls: false, fails: false, takes_ms: 20 };
 
+    fn barrier(id: u64) -> Barrier {
+        Barrier { by: BY, id, stops: false }
+    }
+
     fn worker() -> Worker {
         let mut worker = Worker::new(Job { records_per_s: 100, ..Job::default() });
         let tasks = (0..2).map(|partition| (partition, PartitionState::default())).collect();
@@ -232,7 +264,7 @@ mod tests {
     fn a_checkpoint_is_prepared_at_the_barrier_acknowledged_when_written_and_committed_when_told() {
         let mut worker = worker();
         worker.poll(1_050);
-        let prepared = worker.barrier(1_050, BY, 1, GOOD);
+        let prepared = worker.barrier(1_050, barrier(1), GOOD);
         assert!(
             matches!(&prepared[..], [Effect::Prepare(a), Effect::Prepare(b)] if a.to == 100 && b.to == 100)
         );
@@ -249,7 +281,7 @@ mod tests {
     fn a_task_that_restores_commits_what_was_prepared_for_its_checkpoint_and_aborts_the_rest() {
         let mut worker = worker();
         worker.poll(1_050);
-        worker.barrier(1_050, BY, 1, GOOD);
+        worker.barrier(1_050, barrier(1), GOOD);
         let said = worker.poll(1_100);
         let Some(Effect::Say(ToMaster::Acknowledge { state, .. })) = said.first() else { panic!("{said:?}") };
         let next = Attempt { number: 2, ..BY };
@@ -265,17 +297,58 @@ mod tests {
     fn a_storage_that_stalls_keeps_one_acknowledgement_back_and_one_that_fails_declines() {
         let mut worker = worker();
         worker.poll(1_000);
-        worker.barrier(1_000, BY, 1, Storage { stalls: true, ..GOOD });
+        worker.barrier(1_000, barrier(1), Storage { stalls: true, ..GOOD });
         assert_eq!(says(&worker.poll(9_000)).len(), 1);
-        worker.barrier(9_000, BY, 2, Storage { fails: true, ..GOOD });
+        worker.barrier(9_000, barrier(2), Storage { fails: true, ..GOOD });
         assert!(matches!(says(&worker.poll(9_020))[..], [ToMaster::Decline { id: 2, .. }, _]));
+    }
+
+    #[test]
+    fn tasks_that_are_stopped_with_a_savepoint_commit_it_and_are_finished() {
+        let mut worker = worker();
+        worker.poll(1_050);
+        worker.barrier(1_050, Barrier { stops: true, ..barrier(1) }, GOOD);
+        assert_eq!(says(&worker.poll(1_070)).len(), 2, "both acknowledge");
+        let effects = worker.complete(9_000, BY, 1);
+        let commits = effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Commit { transaction, .. } if transaction.to == 100));
+        assert_eq!(commits.count(), 2, "{effects:?}");
+        assert!(matches!(says(&effects)[..], [ToMaster::Finished { .. }, ToMaster::Finished { .. }]));
+    }
+
+    #[test]
+    fn tasks_that_wait_for_a_savepoint_that_was_given_up_fail_and_others_go_on() {
+        let mut worker = worker();
+        worker.poll(1_050);
+        worker.barrier(1_050, barrier(1), GOOD);
+        assert_eq!(worker.aborted(BY, 1), [], "it was an ordinary one");
+        worker.barrier(1_050, Barrier { stops: true, ..barrier(2) }, GOOD);
+        assert_eq!(worker.aborted(BY, 1), [], "another one");
+        assert_eq!(worker.aborted(Attempt { number: 2, ..BY }, 2), [], "not this attempt's");
+        let failed = worker.aborted(BY, 2);
+        assert!(
+            matches!(says(&failed)[..], [ToMaster::Failed { .. }, ToMaster::Failed { .. }]),
+            "{failed:?}"
+        );
+        assert!(!worker.is_running());
+    }
+
+    #[test]
+    fn a_storage_that_is_slow_lets_tasks_acknowledge_late() {
+        let mut worker = worker();
+        worker.poll(1_000);
+        worker.barrier(1_000, barrier(1), Storage { takes_ms: 12_000, ..GOOD });
+        assert_eq!(worker.aborted(BY, 1), []);
+        assert_eq!(says(&worker.poll(12_999)), [] as [&ToMaster; 0]);
+        assert!(matches!(says(&worker.poll(13_000))[..], [ToMaster::Acknowledge { id: 1, .. }, _]));
     }
 
     #[test]
     fn cancelled_tasks_say_nothing_more() {
         let mut worker = worker();
         worker.poll(1_000);
-        worker.barrier(1_000, BY, 1, GOOD);
+        worker.barrier(1_000, barrier(1), GOOD);
         assert_eq!(worker.cancel(BY), Effect::Say(ToMaster::Canceled { by: BY }));
         assert_eq!(worker.poll(5_000), []);
         assert!(!worker.is_running());

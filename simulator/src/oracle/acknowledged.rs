@@ -21,6 +21,8 @@ pub(super) struct Acknowledged {
     refused: BTreeSet<Addition>,
     /// Checkpoints whose outcome a process does not know, or does not know yet: by actor, of its present process.
     unresolved: BTreeMap<String, BTreeSet<(String, u64)>>,
+    /// Savepoints with which a job ends. No record holds them, and sinks commit for them all the same.
+    stops: BTreeSet<(String, u64)>,
     history_max: usize,
 }
 
@@ -148,6 +150,15 @@ impl Oracle for Acknowledged {
             Event::CheckpointCompleted { job, id, .. } => {
                 self.check_recorded(job, *id, "sinks were told to commit")
             }
+            Event::SavepointCompleted { job, id, stops: true, .. } => {
+                self.stops.insert((job.clone(), *id));
+                Ok(())
+            }
+            Event::SinkCommitted { job, checkpoint, .. }
+                if self.stops.contains(&(job.clone(), *checkpoint)) =>
+            {
+                Ok(())
+            }
             Event::SinkCommitted { job, checkpoint, partition, .. } => {
                 self.check_recorded(job, *checkpoint, &format!("partition {partition} was committed for"))
             }
@@ -269,6 +280,21 @@ mod tests {
         let started = Event::ProcessStarted { kind: "job-manager" };
         let events = [asked(2), answered(2, AddAnswer::Unknown), started, restored(true), deleted(2)];
         assert_eq!(verdict(&events), None);
+    }
+
+    #[test]
+    fn a_savepoint_is_committed_only_if_the_job_ends_with_it() {
+        let saved = |stops| {
+            let (job, offsets) = (JOB.to_owned(), BTreeMap::new());
+            Event::SavepointCompleted { job, id: 2, epoch: 1, stops, offsets }
+        };
+        assert_eq!(verdict(&[saved(true), committed(2)]), None);
+        assert_eq!(verdict(&[saved(false), committed(2)]), Some(COMMIT_RECORDED));
+        assert_eq!(
+            verdict(&[committed(2), saved(true)]),
+            Some(COMMIT_RECORDED),
+            "its files are not there yet"
+        );
     }
 
     #[test]

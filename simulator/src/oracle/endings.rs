@@ -1,4 +1,5 @@
-//! Jobs end for a reason: because their input ended, because the user wanted it, or because their restarts are used up.
+//! Jobs end for a reason: because their input ended, because the user cancelled or stopped them, or because their restarts are
+//! used up.
 //! Flink takes an exception at the wrong place for the end of the job and cleans up after it; whoever makes Flink see such an
 //! exception because a store was slow has lost the job.
 
@@ -16,6 +17,8 @@ pub(super) struct Endings {
     /// How many restarts there must have been before there is none left; `None`: there are always more.
     restarts: Option<u64>,
     restarted: u64,
+    /// The savepoint with which the job ends is there, and the job did not start again since.
+    stopped: bool,
 }
 
 impl Endings {
@@ -30,6 +33,7 @@ impl Endings {
                 RestartStrategy::ExponentialDelay { .. } => None,
             },
             restarted: 0,
+            stopped: false,
         }
     }
 
@@ -39,9 +43,10 @@ impl Endings {
         let known = |job: &String| before.is_some_and(|before| before.contains_key(job));
         for (job, result) in newest.state.results.jobs.iter().filter(|(job, _)| !known(job)) {
             let has_reason = match result.status.as_str() {
-                "FINISHED" => self.may_finish,
+                "FINISHED" => self.may_finish || self.stopped,
                 "CANCELED" => self.may_be_canceled,
-                _ => self.restarts.is_some_and(|restarts| self.restarted >= restarts),
+                // Once it was stopped, sinks may have committed what no checkpoint holds: it is not restarted.
+                _ => self.stopped || self.restarts.is_some_and(|restarts| self.restarted >= restarts),
             };
             must(has_reason, ENDS_FOR_A_REASON, || {
                 let (status, sequence, restarted) = (&result.status, newest.header.sequence, self.restarted);
@@ -56,8 +61,11 @@ impl Endings {
 
 impl Oracle for Endings {
     fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
-        if let Event::JobRestarting { .. } = seen.entry.event {
-            self.restarted += 1;
+        match seen.entry.event {
+            Event::JobRestarting { .. } => self.restarted += 1,
+            Event::SavepointCompleted { stops: true, .. } => self.stopped = true,
+            Event::JobRestored { .. } => self.stopped = false,
+            _ => {}
         }
         if seen.appended { self.check(seen.log) } else { Ok(()) }
     }
@@ -99,6 +107,29 @@ mod tests {
         let finite = Plan { job: Job { records: Some(9), ..plan().job }, ..plan() };
         assert_eq!(ends(&finite, "FINISHED", 0), None);
         assert_eq!(ends(&plan(), "FINISHED", 0), Some(ENDS_FOR_A_REASON));
+    }
+
+    #[test]
+    fn a_job_that_was_stopped_with_a_savepoint_finishes_or_fails_unless_it_was_started_again() {
+        let verdict = |status, events: &[Event]| {
+            let (mut history, mut oracle) = (History::default(), Endings::of(&plan()));
+            history.record(&mut oracle, &Draft::claim(1, "a")).unwrap();
+            for event in events {
+                history.show(&mut oracle, "jm-0", event.clone()).unwrap();
+            }
+            let ended = Draft { result: Some(status), ..Draft::commit(1, "a") };
+            history.record(&mut oracle, &ended).err().map(|broken| broken.property)
+        };
+        let saved = |stops| {
+            let (job, offsets) = (JOB.to_owned(), std::collections::BTreeMap::new());
+            Event::SavepointCompleted { job, id: 2, epoch: 1, stops, offsets }
+        };
+        let again = Event::JobRestored { job: JOB.to_owned(), epoch: 1, from: Some(1), failover: true };
+        for status in ["FINISHED", "FAILED"] {
+            assert_eq!(verdict(status, &[saved(true)]), None);
+            assert_eq!(verdict(status, &[saved(false)]), Some(ENDS_FOR_A_REASON));
+            assert_eq!(verdict(status, &[saved(true), again.clone()]), Some(ENDS_FOR_A_REASON));
+        }
     }
 
     #[test]

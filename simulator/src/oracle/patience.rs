@@ -86,6 +86,7 @@ fn lasts_ms(fault: &Fault) -> u64 {
 /// * Nothing in the job itself that fails.
 /// * API server faults of any kind, at most one sidecar restart, and a store that is slow but within its time-outs: a
 ///   commit takes up to four requests in a row, a sidecar's start many more.
+/// * Savepoints: one that fails is the user's to try again.
 pub(super) fn must_stay_calm(plan: &Plan) -> bool {
     let store_timeout_ms = setting_ms(plan, "store-timeout", STORE_TIMEOUT_MS);
     let kills = plan.faults.iter().filter(|fault| matches!(fault.what, What::Kill { .. })).count() as u64;
@@ -97,7 +98,8 @@ pub(super) fn must_stay_calm(plan: &Plan) -> bool {
         | What::ApiLosesAnswers { .. }
         | What::ApiAppliesAndFails { .. }
         | What::ApiGarbage { .. }
-        | What::ApiSlow { .. } => true,
+        | What::ApiSlow { .. }
+        | What::Savepoint => true,
         What::Kill { process, .. } => process == Process::Sidecar,
         What::StoreSlow { by_ms } => by_ms <= slow_max_ms,
         _ => false,
@@ -126,9 +128,12 @@ mod tests {
     fn only_the_api_server_a_slow_store_and_one_sidecar_must_go_unnoticed() {
         assert!(must_stay_calm(&plan()));
         let slow = |by_ms| What::StoreSlow { by_ms };
-        for calm in
-            [vec![What::ApiSilent, What::ApiGarbage { permille: 9 }], vec![KILL, slow(100)], vec![slow(500)]]
-        {
+        for calm in [
+            vec![What::Savepoint],
+            vec![What::ApiSilent, What::ApiGarbage { permille: 9 }],
+            vec![KILL, slow(100)],
+            vec![slow(500)],
+        ] {
             assert!(must_stay_calm(&plan_with(&calm)), "{calm:?}");
         }
         let job_manager = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
@@ -138,6 +143,8 @@ mod tests {
             vec![slow(501)],
             vec![job_manager],
             vec![What::FailTask],
+            vec![What::Suspend],
+            vec![What::StopWithSavepoint],
         ] {
             assert!(!must_stay_calm(&plan_with(&wild)), "{wild:?}");
         }

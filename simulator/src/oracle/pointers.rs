@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::{Key, Log};
-use super::property::{ID_UNIQUE, NO_DANGLING, REFERENCED_KEPT};
+use super::property::{ID_UNIQUE, NO_DANGLING, REFERENCED_KEPT, SAVEPOINT_KEPT};
 use super::record::{Fate, Job};
 use super::{Oracle, Seen, Verdict, must};
 use crate::trace::Event;
@@ -13,6 +13,8 @@ use crate::trace::Event;
 pub(super) struct Files {
     /// By job and id; `false` once they were deleted.
     written: BTreeMap<(String, u64), bool>,
+    /// Those of them that are savepoints.
+    savepoints: BTreeSet<(String, u64)>,
 }
 
 impl Files {
@@ -37,7 +39,28 @@ impl Files {
         Ok(())
     }
 
+    /// Savepoints share their ids with checkpoints: the counter gives them out.
+    fn saved(&mut self, log: &Log, actor: &str, job: &str, id: u64) -> Verdict {
+        self.savepoints.insert((job.to_owned(), id));
+        self.written(actor, job, id)?;
+        // A deposed JobManager may be the last to know that the job is forgotten.
+        let known = log.state().and_then(|state| state.jobs.get(job));
+        must(known.is_none_or(|known| id < known.next_checkpoint_id), ID_UNIQUE, || {
+            format!("{actor} completed savepoint {id}, but the counter has not given out that id")
+        })
+    }
+
+    fn written(&mut self, actor: &str, job: &str, id: u64) -> Verdict {
+        let before = self.written.insert((job.to_owned(), id), true);
+        must(before.is_none(), ID_UNIQUE, || {
+            format!("{actor} wrote a checkpoint or savepoint {id}, and there was one before")
+        })
+    }
+
     fn check_deleted(&self, log: &Log, actor: &str, job: &str, id: u64) -> Verdict {
+        must(!self.savepoints.contains(&(job.to_owned(), id)), SAVEPOINT_KEPT, || {
+            format!("{actor} deleted the files of savepoint {id}, which is the user's")
+        })?;
         let known = log.state().and_then(|state| state.jobs.get(job));
         let needed = known
             .into_iter()
@@ -73,12 +96,8 @@ fn is_needed(state: Fate) -> bool {
 impl Oracle for Files {
     fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
         match &seen.entry.event {
-            Event::CheckpointWritten { job, id } => {
-                let before = self.written.insert((job.clone(), *id), true);
-                must(before.is_none(), ID_UNIQUE, || {
-                    format!("{} wrote a checkpoint {id}, and there was one before", seen.entry.actor)
-                })
-            }
+            Event::CheckpointWritten { job, id } => self.written(&seen.entry.actor, job, *id),
+            Event::SavepointCompleted { job, id, .. } => self.saved(seen.log, &seen.entry.actor, job, *id),
             Event::CheckpointFilesDeleted { job, id } => {
                 if let Some(there) = self.written.get_mut(&(job.clone(), *id)) {
                     *there = false;
@@ -208,6 +227,33 @@ mod tests {
         let events = [("jm-0", written(1)), ("jm-1", written(2)), ("jm-1", written(1))];
         let verdict = properties(&mut History::default(), &mut Files::default(), &events);
         assert_eq!(verdict, Some(ID_UNIQUE));
+    }
+
+    fn saved(id: u64) -> Event {
+        let (job, offsets) = (JOB.to_owned(), BTreeMap::new());
+        Event::SavepointCompleted { job, id, epoch: 1, stops: false, offsets }
+    }
+
+    /// What is broken by these events when the counter gives out 4 next.
+    fn with_ids_below_four(events: &[Event]) -> Option<&'static str> {
+        let (mut history, mut oracle) = (History::default(), Files::default());
+        history.record(&mut oracle, &Draft { counter: 4, ..Draft::claim(1, "a") }).unwrap();
+        let events: Vec<_> = events.iter().map(|event| ("jm-0", event.clone())).collect();
+        properties(&mut history, &mut oracle, &events)
+    }
+
+    #[test]
+    fn savepoints_share_their_ids_with_checkpoints() {
+        assert_eq!(with_ids_below_four(&[written(1), saved(2), written(3)]), None);
+        assert_eq!(with_ids_below_four(&[written(1), saved(1)]), Some(ID_UNIQUE));
+        assert_eq!(with_ids_below_four(&[saved(1), written(1)]), Some(ID_UNIQUE));
+        assert_eq!(with_ids_below_four(&[saved(4)]), Some(ID_UNIQUE), "the counter did not give it out");
+    }
+
+    #[test]
+    fn a_savepoint_is_the_users_to_delete() {
+        assert_eq!(with_ids_below_four(&[written(1), saved(2), deleted(1)]), None);
+        assert_eq!(with_ids_below_four(&[written(1), saved(2), deleted(2)]), Some(SAVEPOINT_KEPT));
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub fn when(when: &When) -> String {
                 Point::BeforeAdd => "before a checkpoint is recorded",
                 Point::BeforeNotify => "before the sinks are told of a checkpoint",
                 Point::CheckpointCompleted => "when a checkpoint is complete",
+                Point::SavepointCompleted => "when a savepoint is complete",
                 Point::BeforeResult => "before the job's result is recorded",
                 Point::JobRestarting => "when the tasks restart",
             };
@@ -147,8 +148,13 @@ pub fn what(what: &What) -> String {
         What::FailTask => "a task fails".to_owned(),
         What::StallCheckpoints => "no checkpoint completes".to_owned(),
         What::FailCheckpointFiles => "checkpoint files cannot be written".to_owned(),
+        What::SlowCheckpointFiles { by_ms } => format!("checkpoint files take {} longer", time(*by_ms)),
         What::Cancel => "the user cancels the job".to_owned(),
+        What::Savepoint => "the user triggers a savepoint".to_owned(),
+        What::StopWithSavepoint => "the user stops the job with a savepoint".to_owned(),
         What::Upgrade => "the user upgrades: a new Kubernetes Job".to_owned(),
+        What::Suspend => "the user suspends the Kubernetes Job".to_owned(),
+        What::DeleteJob => "the user deletes the Kubernetes Job, and makes it again afterwards".to_owned(),
     }
 }
 
@@ -208,6 +214,10 @@ pub fn event(event: &Event) -> String {
         },
         Event::CheckpointWritten { id, .. } => format!("the files of checkpoint {id} are complete"),
         Event::CheckpointCompleted { id, .. } => format!("checkpoint {id} is complete"),
+        Event::SavepointCompleted { id, stops: false, .. } => format!("savepoint {id} is complete"),
+        Event::SavepointCompleted { id, stops: true, .. } => {
+            format!("savepoint {id} is complete, with which the job ends")
+        }
         Event::CheckpointFailed { id, cause, .. } => format!("checkpoint {id} failed: {cause}"),
         Event::CheckpointFilesDeleted { id, .. } => format!("deleted the files of checkpoint {id}"),
         Event::SinkCommitted { partition, from, to, checkpoint, .. } => {

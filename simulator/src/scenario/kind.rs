@@ -100,8 +100,15 @@ pub(super) enum Kind {
     FailTask {},
     StallCheckpoints {},
     FailCheckpointFiles {},
+    SlowCheckpointFiles {
+        by: Span,
+    },
     Cancel {},
+    Savepoint {},
+    StopWithSavepoint {},
     Upgrade {},
+    Suspend {},
+    DeleteJob {},
 }
 
 /// Which processes of a pod stand still.
@@ -134,6 +141,8 @@ impl Kind {
                 | Self::DeleteLease {}
                 | Self::FailTask {}
                 | Self::Cancel {}
+                | Self::Savepoint {}
+                | Self::StopWithSavepoint {}
                 | Self::Upgrade {}
         )
     }
@@ -184,8 +193,13 @@ impl Kind {
             Self::FailTask {} => What::FailTask,
             Self::StallCheckpoints {} => What::StallCheckpoints,
             Self::FailCheckpointFiles {} => What::FailCheckpointFiles,
+            Self::SlowCheckpointFiles { by } => What::SlowCheckpointFiles { by_ms: by.draw_ms(stream) },
             Self::Cancel {} => What::Cancel,
+            Self::Savepoint {} => What::Savepoint,
+            Self::StopWithSavepoint {} => What::StopWithSavepoint,
             Self::Upgrade {} => What::Upgrade,
+            Self::Suspend {} => What::Suspend,
+            Self::DeleteJob {} => What::DeleteJob,
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct JobSpec {
     pub(super) records_per_second: Option<Count>,
     pub(super) checkpoint_interval: Option<Span>,
     pub(super) checkpoint_timeout: Option<Span>,
+    pub(super) tolerable_failed_checkpoints: Option<Count>,
     pub(super) checkpoints_retained: Option<Count>,
     pub(super) poison_offset: Option<Count>,
     pub(super) records: Option<Count>,
@@ -134,6 +135,11 @@ impl JobSpec {
                 "checkpoint-timeout",
                 self.checkpoint_timeout,
                 default.checkpoint_timeout_ms,
+            ),
+            checkpoint_failures_tolerable: count(
+                "tolerable-failed-checkpoints",
+                self.tolerable_failed_checkpoints,
+                default.checkpoint_failures_tolerable,
             ),
             checkpoints_retained: count(
                 "checkpoints-retained",

@@ -65,9 +65,18 @@ pub enum Event {
     CheckpointWritten { job: String, id: u64 },
     /// A checkpoint was recorded and the sinks are told to commit it.
     CheckpointCompleted { job: String, id: u64, epoch: u64 },
-    /// A checkpoint was given up; its tasks abort what they prepared for it.
+    /// A savepoint's files are complete and durable. `stops`: it is the one with which the job ends, and the sinks are told to
+    /// commit it. `offsets`: up to where it holds each partition, that record not included.
+    SavepointCompleted {
+        job: String,
+        id: u64,
+        epoch: u64,
+        stops: bool,
+        offsets: std::collections::BTreeMap<u32, u64>,
+    },
+    /// A checkpoint or savepoint was given up; its tasks abort what they prepared for it.
     CheckpointFailed { job: String, id: u64, cause: String },
-    /// A checkpoint's files were deleted, by whoever the actor is.
+    /// The files of a checkpoint or savepoint were deleted, by whoever the actor is.
     CheckpointFilesDeleted { job: String, id: u64 },
     /// A sink committed the records of one partition in this range, `from` included, `to` not, for this checkpoint.
     SinkCommitted { job: String, partition: u32, from: u64, to: u64, checkpoint: u64 },
@@ -100,9 +109,9 @@ pub enum AddAnswer {
 /// How a job ended for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStatus {
-    /// Its sources are exhausted.
+    /// Its sources are exhausted, or it was stopped with a savepoint.
     Finished,
-    /// Its restarts are used up.
+    /// Its restarts are used up, or it failed after its last savepoint was there.
     Failed,
     /// The user wanted it.
     Canceled,

@@ -89,6 +89,8 @@ pub(super) fn lasts(what: &What) -> bool {
         | What::DeleteLease
         | What::FailTask
         | What::Cancel
+        | What::Savepoint
+        | What::StopWithSavepoint
         | What::Upgrade => false,
         What::PartitionNode { .. }
         | What::Pause { .. }
@@ -107,7 +109,10 @@ pub(super) fn lasts(what: &What) -> bool {
         | What::ApiStale { .. }
         | What::ApiSlow { .. }
         | What::StallCheckpoints
-        | What::FailCheckpointFiles => true,
+        | What::FailCheckpointFiles
+        | What::SlowCheckpointFiles { .. }
+        | What::Suspend
+        | What::DeleteJob => true,
     }
 }
 

@@ -7,6 +7,8 @@ use super::pods::Pod;
 pub(super) struct Jobs {
     pods: usize,
     all: Vec<Job>,
+    /// Somebody has set `suspend: true`.
+    suspended: bool,
 }
 
 /// A Kubernetes Job.
@@ -40,7 +42,29 @@ pub(super) enum Action {
 impl Jobs {
     /// One Job, which wants so many pods at a time.
     pub(super) fn new(pods: usize, generation: String) -> Self {
-        Self { pods, all: vec![Job { generation, complete: false, deleted_at_ms: None }] }
+        Self { pods, all: vec![Job { generation, complete: false, deleted_at_ms: None }], suspended: false }
+    }
+
+    /// Makes one more Job.
+    pub(super) fn create(&mut self, generation: String) {
+        self.all.push(Job { generation, complete: false, deleted_at_ms: None });
+    }
+
+    /// Deletes those that are there.
+    pub(super) fn delete(&mut self, at_ms: u64) {
+        for job in &mut self.all {
+            job.deleted_at_ms = Some(job.deleted_at_ms.map_or(at_ms, |before_ms| before_ms.min(at_ms)));
+        }
+    }
+
+    /// Whether every Job was deleted, and none was made since.
+    pub(super) fn is_deleted(&self, now_ms: u64) -> bool {
+        self.all.iter().all(|job| job.deleted_at_ms.is_some_and(|at_ms| at_ms <= now_ms))
+    }
+
+    /// While they are suspended, Jobs want no pods.
+    pub(super) fn suspend(&mut self, on: bool) {
+        self.suspended = on;
     }
 
     /// Makes another Job, and deletes those that are there a little later.
@@ -48,7 +72,7 @@ impl Jobs {
         for job in &mut self.all {
             job.deleted_at_ms.get_or_insert(deleted_at_ms);
         }
-        self.all.push(Job { generation, complete: false, deleted_at_ms: None });
+        self.create(generation);
     }
 
     /// What is to be done about these pods.
@@ -65,6 +89,9 @@ impl Jobs {
                 let left = of_job().filter(|pod| pod.object && pod.deleting.is_none());
                 let left = left.filter(|pod| gone || !pod.succeeded());
                 actions.extend(left.map(|pod| Action::Delete { pod: pod.name.clone() }));
+            } else if self.suspended {
+                let active = of_job().filter(|pod| pod.is_active());
+                actions.extend(active.map(|pod| Action::Delete { pod: pod.name.clone() }));
             } else if job.deleted_at_ms.is_none() || of_job().next().is_some() {
                 let missing = self.pods.saturating_sub(of_job().filter(|pod| pod.is_active()).count());
                 let create = || Action::Create { generation: job.generation.clone() };
@@ -110,9 +137,37 @@ mod tests {
         let mut jobs = Jobs::new(1, "g1".into());
         let mut done = pod("a", "g1");
         done.job_manager.phase = Phase::Done { code: 0 };
+        assert_eq!(jobs.step(0, &[&done]), [], "its sidecar is being ended: the pod still counts");
         done.sidecar.phase = Phase::Done { code: 0 };
         assert_eq!(jobs.step(0, &[&done]), []);
         assert_eq!(jobs.step(0, &[]), []);
+    }
+
+    #[test]
+    fn a_job_that_is_suspended_deletes_its_pods_and_makes_new_ones_when_it_is_resumed() {
+        let mut jobs = Jobs::new(1, "g1".into());
+        let mut old = pod("a", "g1");
+        jobs.suspend(true);
+        assert_eq!(jobs.step(0, &[&old]), [Action::Delete { pod: "a".into() }]);
+        old.deleting = Some(Deleting { grace_ms: 0, noticed_at_ms: 0, known_at_ms: None });
+        assert_eq!(jobs.step(10, &[&old]), []);
+        assert_eq!(jobs.step(20, &[]), []);
+        assert!(!jobs.is_deleted(20));
+        jobs.suspend(false);
+        assert_eq!(jobs.step(30, &[]), [create("g1")], "the same generation");
+    }
+
+    #[test]
+    fn a_job_that_was_deleted_is_made_again_in_a_new_generation() {
+        let mut jobs = Jobs::new(1, "g1".into());
+        let mut old = pod("a", "g1");
+        jobs.delete(0);
+        assert!(jobs.is_deleted(0));
+        assert_eq!(jobs.step(0, &[&old]), [Action::Delete { pod: "a".into() }]);
+        old.deleting = Some(Deleting { grace_ms: 0, noticed_at_ms: 0, known_at_ms: None });
+        jobs.create("g2".into());
+        assert!(!jobs.is_deleted(0));
+        assert_eq!(jobs.step(10, &[&old]), [create("g2")]);
     }
 
     #[test]

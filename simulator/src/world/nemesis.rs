@@ -142,11 +142,14 @@ impl World<'_> {
             }
             What::FailTask => self.scene.cluster.fail_task(),
             What::Cancel => self.scene.cluster.cancel(),
+            What::Savepoint => self.scene.cluster.savepoint(),
+            What::StopWithSavepoint => self.scene.cluster.stop_with_savepoint(),
             What::Upgrade => {
                 let deleted_at_ms = self.now_ms + stream.between(1_000, 5_000);
-                self.generations += 1;
-                self.jobs.upgrade(super::generation(self.scene.plan.seed, self.generations), deleted_at_ms);
+                let generation = self.next_generation();
+                self.jobs.upgrade(generation, deleted_at_ms);
             }
+            What::DeleteJob => self.jobs.delete(self.now_ms),
             _ => {}
         }
         None
@@ -274,13 +277,29 @@ impl World<'_> {
         }
     }
 
-    fn turn_switches(&self) {
+    fn next_generation(&mut self) -> String {
+        self.generations += 1;
+        super::generation(self.scene.plan.seed, self.generations)
+    }
+
+    fn turn_switches(&mut self) {
+        let active = &self.scene.active;
+        self.jobs.suspend(active.has(|what| matches!(what, What::Suspend)));
+        if self.jobs.is_deleted(self.now_ms) && !active.has(|what| matches!(what, What::DeleteJob)) {
+            let generation = self.next_generation();
+            self.jobs.create(generation);
+        }
         let active = &self.scene.active;
         self.scene.api.set_up(!active.has(|what| matches!(what, What::ApiDown)));
         self.scene.cluster.stall_checkpoints(active.has(|what| matches!(what, What::StallCheckpoints)));
         self.scene
             .cluster
             .fail_checkpoint_files(active.has(|what| matches!(what, What::FailCheckpointFiles)));
+        let slow_ms = active.all().into_iter().filter_map(|going| match going.what {
+            What::SlowCheckpointFiles { by_ms } => Some(by_ms),
+            _ => None,
+        });
+        self.scene.cluster.slow_checkpoint_files(slow_ms.max().unwrap_or_default());
     }
 
     fn note_outage(&mut self, index: usize) {

@@ -119,9 +119,11 @@ impl Pod {
         over(&self.sidecar) && over(&self.job_manager)
     }
 
-    /// Counts as one of those that the Job wants.
+    /// Counts as one of those that the Job wants: until the API server shows it as `Succeeded`, which is when its sidecar has
+    /// ended too and its kubelet could say so.
     pub(super) fn is_active(&self) -> bool {
-        self.object && self.deleting.is_none() && !self.succeeded()
+        let shown_succeeded = self.reachable && self.succeeded() && self.is_over();
+        self.object && self.deleting.is_none() && !shown_succeeded
     }
 
     /// What the kubelet tells the API server.
@@ -245,9 +247,10 @@ mod tests {
     fn a_pod_has_succeeded_when_its_job_manager_ended_in_order_and_its_sidecar_is_gone() {
         let mut pod = running();
         pod.job_manager.ended(5_000, 0, None);
-        assert!(pod.succeeded() && !pod.is_active());
+        assert!(pod.succeeded() && pod.is_active(), "its sidecar runs still");
         assert_eq!(pod.show(&pod.view(5_000))["status"]["phase"], "Running");
         pod.sidecar.ended(6_000, 0, None);
+        assert!(!pod.is_active());
         assert_eq!(pod.show(&pod.view(6_000))["status"]["phase"], "Succeeded");
     }
 

@@ -161,3 +161,132 @@ fn a_job_without_slots_waits_and_has_failed_once_more_after_five_minutes() {
     assert_eq!(master.poll(299_999), []);
     assert!(matches!(&master.poll(300_000)[..], [Action::Restarting { .. }]));
 }
+
+/// All three tasks acknowledge it.
+fn acknowledged(master: &mut Master, now_ms: u64, id: u64) -> Vec<Action> {
+    (0..3)
+        .flat_map(|partition| master.acknowledged(now_ms, FIRST, id, partition, PartitionState::default()))
+        .collect()
+}
+
+/// Running, with the savepoint 7 on its way that is to end the job.
+fn stopping(job: &Job) -> Master {
+    let mut master = Master::new(0, 5, job);
+    master.joined(0, 1, "a");
+    master.joined(50, 2, "b");
+    master.poll(200);
+    run(&mut master, 300, FIRST);
+    assert!(master.hears(400));
+    assert_eq!(master.stop_with_savepoint(), []);
+    assert_eq!(master.poll(400), [Action::AskId]);
+    assert!(matches!(&master.id_given(410, Some(7))[..], [Action::Barrier { id: 7, stops: true, .. }]));
+    master
+}
+
+#[test]
+fn nobody_hears_the_user_while_the_tasks_do_not_run() {
+    let mut master = Master::new(0, 5, &job());
+    assert!(!master.hears(0));
+    master.joined(0, 1, "a");
+    master.poll(200);
+    assert!(!master.hears(200), "they start");
+    run(&mut master, 300, FIRST);
+    assert!(master.hears(300));
+    master.task_failed(400, FIRST, "x");
+    assert!(!master.hears(400));
+}
+
+#[test]
+fn a_savepoint_leaves_the_job_alone_when_it_fails_in_the_job_manager_and_counts_when_it_fails_in_a_task() {
+    let wanted = || {
+        let mut master = running(300);
+        master.savepoint();
+        pending(&mut master, 400, 7);
+        master
+    };
+    let mut expired = wanted();
+    assert!(matches!(&expired.poll(10_400)[..], [Action::GiveUp { id: 7, .. }]));
+    let mut unwritten = wanted();
+    assert!(matches!(
+        &acknowledged(&mut unwritten, 500, 7)[..],
+        [Action::Complete { purpose: Purpose::Savepoint, .. }]
+    ));
+    assert_eq!(unwritten.settled(510, 7, Some("no space")), []);
+    let mut declined = wanted();
+    let actions = declined.declined(500, FIRST, 7, "no space");
+    assert!(
+        matches!(&actions[..2], [Action::GiveUp { id: 7, .. }, Action::Restarting { .. }]),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn checkpoints_may_fail_in_a_row_as_often_as_is_tolerable_and_one_that_completes_starts_the_count_anew() {
+    let mut master = Master::new(0, 5, &Job { checkpoint_failures_tolerable: 1, ..job() });
+    master.joined(0, 1, "a");
+    master.joined(50, 2, "b");
+    master.poll(200);
+    run(&mut master, 300, FIRST);
+    pending(&mut master, 800, 7);
+    assert!(matches!(&master.declined(900, FIRST, 7, "x")[..], [Action::GiveUp { id: 7, .. }]));
+    assert_eq!(master.acknowledged(910, FIRST, 7, 0, PartitionState::default()), [Action::Late(7)]);
+    pending(&mut master, 1_300, 8);
+    acknowledged(&mut master, 1_400, 8);
+    assert_eq!(master.settled(1_410, 8, None), []);
+    pending(&mut master, 1_800, 9);
+    assert!(matches!(&master.declined(1_900, FIRST, 9, "x")[..], [Action::GiveUp { id: 9, .. }]));
+    pending(&mut master, 2_300, 10);
+    let actions = master.declined(2_400, FIRST, 10, "x");
+    assert!(
+        matches!(&actions[..2], [Action::GiveUp { id: 10, .. }, Action::Restarting { .. }]),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_job_that_is_stopped_gives_up_what_is_pending_and_ends_when_all_its_tasks_have_committed_the_savepoint() {
+    let mut master = running(300);
+    pending(&mut master, 800, 6);
+    assert!(matches!(&master.stop_with_savepoint()[..], [Action::GiveUp { id: 6, .. }]));
+
+    let mut master = stopping(&job());
+    assert!(matches!(
+        &acknowledged(&mut master, 500, 7)[..],
+        [Action::Complete { purpose: Purpose::Stop, .. }]
+    ));
+    assert_eq!(master.settled(510, 7, None), []);
+    assert_eq!(master.finished(FIRST, 0), []);
+    assert_eq!(master.finished(FIRST, 2), []);
+    assert_eq!(master.lost(600, 1), [], "both of its tasks have finished");
+    assert_eq!(ends(&master.finished(FIRST, 1)), [JobStatus::Finished]);
+}
+
+#[test]
+fn a_stop_that_fails_before_its_savepoint_is_there_leaves_the_job_to_be_restarted() {
+    let mut declined = stopping(&Job { checkpoint_failures_tolerable: 9, ..job() });
+    let actions = declined.declined(500, FIRST, 7, "x");
+    assert!(
+        matches!(&actions[..2], [Action::GiveUp { id: 7, .. }, Action::Restarting { .. }]),
+        "{actions:?}"
+    );
+
+    let mut expired = stopping(&job());
+    assert!(
+        matches!(&expired.poll(10_410)[..], [Action::GiveUp { id: 7, .. }]),
+        "the tasks fail by themselves"
+    );
+    let actions = expired.task_failed(10_420, FIRST, "stop-with-savepoint has failed");
+    assert!(matches!(&actions[..], [Action::Restarting { .. }, Action::Cancel { .. }]), "{actions:?}");
+}
+
+#[test]
+fn a_job_that_fails_after_its_last_savepoint_is_there_is_not_restarted() {
+    let mut master = stopping(&job());
+    acknowledged(&mut master, 500, 7);
+    master.settled(510, 7, None);
+    let actions = master.task_failed(520, FIRST, "x");
+    assert!(matches!(&actions[..], [Action::Cancel { .. }]), "{actions:?}");
+    master.canceled(1, FIRST);
+    master.canceled(2, FIRST);
+    assert_eq!(ends(&master.poll(530)), [JobStatus::Failed]);
+}

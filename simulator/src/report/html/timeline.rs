@@ -228,7 +228,7 @@ impl Builder {
 
 fn mark(event: &Event) -> Option<MarkKind> {
     Some(match event {
-        Event::CheckpointCompleted { .. } => MarkKind::Checkpoint,
+        Event::CheckpointCompleted { .. } | Event::SavepointCompleted { .. } => MarkKind::Checkpoint,
         Event::CheckpointFailed { .. } => MarkKind::CheckpointFailed,
         Event::JobRestored { .. } => MarkKind::Restore,
         Event::JobRestarting { .. } => MarkKind::TasksRestart,
