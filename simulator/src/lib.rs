@@ -23,6 +23,8 @@
 //! | [`gallery`] | planted defects, each of which must be caught |
 //! | [`batch`] | many runs, each on a thread of its own |
 //! | [`campaign`] | scenarios times seeds: everything run, shrunk and added up |
+//! | [`shard`] | a part of the seeds |
+//! | [`results`] | what the shards of a campaign left in an object store, read together |
 //! | [`token`] | one run's name, for a replay |
 //! | [`report`] | text, JSON, JUnit and HTML |
 //! | [`args`] | the command line |
@@ -41,9 +43,11 @@ pub mod oracle;
 pub mod plan;
 pub mod points;
 pub mod report;
+pub mod results;
 pub mod run;
 pub mod scenario;
 pub mod seed;
+pub mod shard;
 pub mod shrink;
 pub mod token;
 pub mod trace;

@@ -206,7 +206,7 @@ pub fn replayed(plan: &Plan, outcome: &Outcome, trace: &Trace) -> String {
 }
 
 /// A name, and items with a dot between them, broken into lines.
-fn row(text: &mut String, name: &str, items: &[String]) {
+pub(super) fn row(text: &mut String, name: &str, items: &[String]) {
     let mut column = 11;
     write!(text, "{name:<11}").expect("a string grows");
     for (index, item) in items.iter().enumerate() {
@@ -224,7 +224,7 @@ fn row(text: &mut String, name: &str, items: &[String]) {
     text.push('\n');
 }
 
-fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     writeln!(text, "{arguments}").expect("a string grows");
 }
 
