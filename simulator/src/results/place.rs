@@ -61,7 +61,7 @@ impl Place {
             self.store.put_opts(&key, payload, PutOptions::default()).await.map(drop)
         };
         let put = self.runtime.block_on(self.patiently(put));
-        put.with_context(|| format!("cannot put {}", self.shown(&name)))
+        put.map_err(|error| failed("put", &self.shown(&name), &error))
     }
 
     /// Everything that is there, by name; of a page only its name.
@@ -72,13 +72,15 @@ impl Place {
         self.runtime.block_on(async {
             let prefix = self.url.prefix();
             let list = async || self.store.list_with_delimiter(Some(&prefix)).await;
-            let list = self.patiently(list).await.with_context(|| format!("cannot list {}", self.url))?;
+            let list =
+                self.patiently(list).await.map_err(|error| failed("list", &self.url.to_string(), &error))?;
             let names =
                 list.objects.iter().filter_map(|object| object.location.filename().map(str::to_owned));
             let read = names.map(|name| async move {
-                let bytes =
-                    self.get(&name).await.with_context(|| format!("cannot read {}", self.shown(&name)))?;
-                Ok((name, bytes))
+                match self.get(&name).await {
+                    Ok(bytes) => Ok((name, bytes)),
+                    Err(error) => Err(failed("read", &self.shown(&name), &error)),
+                }
             });
             stream::iter(read).buffered(READS).try_collect().await
         })
@@ -119,4 +121,9 @@ impl Place {
         }
         request().await
     }
+}
+
+/// The store's errors say themselves what they were caused by; as a chain, everything would be said twice.
+fn failed(to: &str, what: &str, error: &Error) -> anyhow::Error {
+    anyhow::anyhow!("cannot {to} {what}: {error}")
 }
