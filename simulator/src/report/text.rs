@@ -157,7 +157,7 @@ fn failed(text: &mut String, summary: &Summary, failure: &Failure) {
 }
 
 /// The command that runs it again.
-fn replay(token: &Token, path: Option<&str>) -> String {
+pub(super) fn replay(token: &Token, path: Option<&str>) -> String {
     match path {
         // Quoted for a shell; a path may hold anything.
         Some(path) => format!("holdfast-sim replay {token} --scenario '{}'", path.replace('\'', r"'\''")),
