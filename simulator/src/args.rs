@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::plan::Plan;
-use crate::run::Product;
+use crate::product::Product;
 use crate::scenario;
 use crate::trace::{Outcome, Trace};
 

@@ -39,9 +39,9 @@ use crate::batch;
 use crate::flink::Adapter;
 use crate::oracle::Violation;
 use crate::plan::{Job, Plan, World};
-use crate::run::{self, Product};
+use crate::product::{Product, Wrap};
+use crate::run;
 use crate::seed::Stream;
-use crate::world::sidecar::Wrap;
 
 /// A mistake, and what shows it.
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | [`scenario`] | scenario files, and the plans that they and a seed make |
 //! | [`plan`] | what happens in a run, as data: it can be printed, shrunk and replayed |
+//! | [`product`] | what is tried: the product, or the product with a planted defect |
 //! | [`seed`] | one random stream per seed and component |
 //! | [`trace`] | what happened: events, their hash, what was reached |
 //! | [`world`] | hosts, network, clocks, API server, object store, kubelets; applies the faults |
@@ -42,6 +43,7 @@ pub mod gallery;
 pub mod oracle;
 pub mod plan;
 pub mod points;
+pub mod product;
 pub mod report;
 pub mod results;
 pub mod run;

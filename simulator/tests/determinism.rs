@@ -13,9 +13,9 @@ use sidecar::runtime::World;
 use simulator::batch;
 use simulator::campaign::Campaign;
 use simulator::plan::Plan;
-use simulator::run::{Product, run};
+use simulator::product::{Product, Wrap};
+use simulator::run::run;
 use simulator::scenario::{self, Scenario};
-use simulator::world::sidecar::Wrap;
 
 /// Few seconds, because debug builds are slow, and yet every part of the world is reached.
 const CRASHES: &str = "# Both halves of a pod die, with a rival beside it.\nfaulty: 8s\nhealed: 25s\nworld: { pods: 2 }\nfaults:\n  \
