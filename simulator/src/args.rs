@@ -14,10 +14,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::product::Product;
 use crate::scenario;
-use crate::trace::{Outcome, Trace};
+use crate::trace::Trace;
 
 /// Runs Holdfast in a deterministic world, breaks everything around it, and checks that no record is lost
 #[derive(Debug, Parser)]

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use crate::batch;
 use crate::flink::Adapter;
-use crate::oracle::Violation;
+use crate::outcome::Violation;
 use crate::plan::{Job, Plan, World};
 use crate::product::{Product, Wrap};
 use crate::run;

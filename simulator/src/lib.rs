@@ -18,6 +18,7 @@
 //! | [`trace`] | what happened: events, their hash, what was reached |
 //! | [`world`] | hosts, network, clocks, API server, object store, kubelets; applies the faults |
 //! | [`flink`] | the model of Flink |
+//! | [`outcome`] | how a run ended: what the oracles and the world tell of it |
 //! | [`oracle`] | the promises, checked at every event |
 //! | [`run`] | one plan, from start to verdict |
 //! | [`shrink`] | the smallest plan that still fails |
@@ -41,6 +42,7 @@ pub mod campaign;
 pub mod flink;
 pub mod gallery;
 pub mod oracle;
+pub mod outcome;
 pub mod plan;
 pub mod points;
 pub mod product;

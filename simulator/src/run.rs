@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::subscriber::NoSubscriber;
 
 use crate::batch::NO_PANIC;
-use crate::oracle::{self, Violation};
+use crate::oracle;
+use crate::outcome::{Outcome, Violation};
 use crate::plan::Plan;
 use crate::product::Product;
-use crate::trace::{Outcome, Trace};
+use crate::trace::Trace;
 use crate::world::{TICK_MS, World};
 
 /// A run that is over.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::summary::{OfRun, OfScenario};
+use super::runs::{OfRun, OfScenario};
 use crate::batch::{self, Runner};
-use crate::oracle::Violation;
+use crate::outcome::Violation;
 use crate::plan::{Fault, Plan};
 use crate::report::words;
 use crate::scenario::Scenario;

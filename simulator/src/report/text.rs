@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use super::words;
 use crate::campaign::{Failure, Shrinking, Summary};
 use crate::oracle::property;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::token::{self, Token};
-use crate::trace::{Outcome, Trace, reached};
+use crate::trace::{Trace, reached};
 
 /// Liveness: judged after everything is mended. All other properties are safety.
 const LIVENESS: [&str; 2] = [property::LEADS_AGAIN, property::RUNS_AGAIN];

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::report::words;
-use crate::trace::{Entry, Event, Outcome};
+use crate::trace::{Entry, Event};
 
 /// One run, ready to be drawn.
 #[derive(Debug, Default, PartialEq)]
