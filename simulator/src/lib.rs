@@ -29,6 +29,7 @@
 //! | [`results`] | what the shards of a campaign left in an object store, read together |
 //! | [`token`] | one run's name, for a replay |
 //! | [`report`] | text, JSON, JUnit and HTML |
+//! | [`words`] | numbers, times, faults and events in words |
 //! | [`args`] | the command line |
 //!
 //! # The law of determinism
@@ -55,4 +56,5 @@ pub mod shard;
 pub mod shrink;
 pub mod token;
 pub mod trace;
+pub mod words;
 pub mod world;

@@ -9,7 +9,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod testing_xml;
 mod text;
-pub mod words;
 
 pub use self::collected::{collected_json, collected_text, missing};
 pub use self::html::html;

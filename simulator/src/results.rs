@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::campaign::{Campaign, Summary};
-use crate::report;
+use crate::campaign::Campaign;
 use crate::scenario::Scenario;
 use crate::shard::Shard;
 use crate::token;
@@ -159,8 +158,8 @@ impl Origin {
     }
 
     /// The content of its result: the summary for programs, and where it is from.
-    pub fn result(&self, summary: &Summary) -> Value {
-        let mut result = report::json(summary);
+    pub fn result(&self, summary: Value) -> Value {
+        let mut result = summary;
         result["shard"] = serde_json::json!(self);
         result
     }

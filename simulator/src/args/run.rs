@@ -162,7 +162,7 @@ impl Upload {
     }
 
     fn put_result(&self, summary: &Summary) -> anyhow::Result<()> {
-        self.put(results::JSON, &format!("{:#}\n", self.origin.result(summary)))
+        self.put(results::JSON, &format!("{:#}\n", self.origin.result(report::json(summary))))
     }
 
     fn put(&self, ending: &str, content: &str) -> anyhow::Result<()> {

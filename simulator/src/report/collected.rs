@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::text::{line, row};
-use super::words;
 use crate::results::{Collected, Missing};
+use crate::words;
 
 /// Violations that are listed; JSON has all of them.
 const LISTED_MAX: usize = 20;

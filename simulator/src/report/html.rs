@@ -7,11 +7,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::timeline::{MarkKind, Timeline};
 use super::text::replay;
-use super::words;
 use crate::campaign::{Detail, Failure, Shrinking, Summary};
 use crate::oracle::property;
 use crate::token;
 use crate::trace::reached;
+use crate::words;
 
 const STYLE: &str = include_str!("html/page.css");
 /// Failures like another one that the page lists; JSON has all of them.

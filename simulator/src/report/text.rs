@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::words;
 use crate::campaign::{Failure, Shrinking, Summary};
 use crate::oracle::property;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::token::{self, Token};
 use crate::trace::{Trace, reached};
+use crate::words;
 
 /// Liveness: judged after everything is mended. All other properties are safety.
 const LIVENESS: [&str; 2] = [property::LEADS_AGAIN, property::RUNS_AGAIN];

@@ -1,5 +1,5 @@
 use super::*;
-use crate::report::{collected_json, collected_text, missing, testing};
+use crate::report::{self, collected_json, collected_text, missing, testing};
 
 const SEEDS: u64 = 40;
 const OF: u32 = 3;
@@ -14,7 +14,10 @@ fn objects_of(shard: Shard) -> Objects {
         (format!("{}.{ending}", shard.file_stem()), value.to_string().into_bytes())
     };
     let page = (!summary.failures.is_empty()).then(|| object(HTML, Value::Null));
-    [object(BEGUN, origin.begun()), object(JSON, origin.result(&summary))].into_iter().chain(page).collect()
+    [object(BEGUN, origin.begun()), object(JSON, origin.result(report::json(&summary)))]
+        .into_iter()
+        .chain(page)
+        .collect()
 }
 
 fn objects() -> Objects {

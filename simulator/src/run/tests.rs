@@ -1,7 +1,7 @@
 use super::*;
 use crate::plan::{Fault, Job, PodChoice, Process, What, When, World as PlanWorld};
-use crate::report::words;
 use crate::trace::Event;
+use crate::words;
 
 /// 20 s of the job, then these faults from there on, then everything mended and 60 s more.
 fn plan(seed: u64, faults: Vec<Fault>) -> Plan {
@@ -77,9 +77,16 @@ fn a_sidecar_that_is_killed_comes_back_and_the_job_notices_nothing() {
 
 #[test]
 fn an_outage_of_the_api_server_leaves_a_healthy_job_alone() {
-    for what in [What::ApiDown, What::ApiSilent, What::ApiRefuses { status: 503, permille: 1_000, retry_after_s: 1 }] {
+    for what in
+        [What::ApiDown, What::ApiSilent, What::ApiRefuses { status: 503, permille: 1_000, retry_after_s: 1 }]
+    {
         let run = holds(&plan(5, vec![at(10_000, what.clone(), 25_000)]));
-        assert_eq!(count(&run, |event| matches!(event, Event::Granted { .. })), 1, "{what:?}\n{}", story(&run));
+        assert_eq!(
+            count(&run, |event| matches!(event, Event::Granted { .. })),
+            1,
+            "{what:?}\n{}",
+            story(&run)
+        );
         assert_eq!(count(&run, |event| matches!(event, Event::JobRestarting { .. })), 0, "{what:?}");
     }
 }
@@ -93,7 +100,8 @@ fn a_pod_on_a_node_that_is_cut_off_is_replaced_while_it_runs_on() {
     let second = entries.iter().position(|entry| matches!(entry.event, Event::Granted { epoch: 2, .. }));
     let second = second.unwrap_or_else(|| panic!("nobody took over\n{}", story(&run)));
     let old_ended = entries.iter().position(|entry| {
-        entry.actor == "sidecar-0" && matches!(entry.event, Event::ProcessEnded { .. } | Event::ProcessKilled { .. })
+        entry.actor == "sidecar-0"
+            && matches!(entry.event, Event::ProcessEnded { .. } | Event::ProcessKilled { .. })
     });
     assert!(old_ended.is_some_and(|ended| ended > second), "\n{}", story(&run));
 }
@@ -136,5 +144,10 @@ fn a_cancelled_job_ends_and_its_pod_with_it() {
 fn a_fault_that_is_tied_to_a_point_strikes_while_whoever_came_there_waits() {
     let when = When::On { point: crate::plan::Point::BeforeCreateAnswer, nth: 20 };
     let run = holds(&plan(10, vec![Fault { when, what: kill(Process::Sidecar), for_ms: 0 }]));
-    assert_eq!(run.outcome.reached.get(crate::trace::reached::CRASH_IN_COMMIT), Some(&1), "\n{}", story(&run));
+    assert_eq!(
+        run.outcome.reached.get(crate::trace::reached::CRASH_IN_COMMIT),
+        Some(&1),
+        "\n{}",
+        story(&run)
+    );
 }

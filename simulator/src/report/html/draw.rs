@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::timeline::{End, Lane, Life, Mark, MarkKind, Term, Timeline};
-use crate::report::words;
+use crate::words;
 
 /// Where the lanes begin, behind their names.
 const NAMES: f64 = 132.0;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::report::words;
 use crate::trace::{Entry, Event};
+use crate::words;
 
 /// One run, ready to be drawn.
 #[derive(Debug, Default, PartialEq)]
