@@ -8,9 +8,22 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     let crate_dir = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    seeded_runtimes()?;
     let root = crate_dir.parent().expect("the crate is in the workspace's directory");
     scenarios(&root.join("scenarios"), &out_dir.join("scenarios.rs"))?;
     versions(root)
+}
+
+/// Runs repeat only with tokio's seeded runtimes. A `RUSTFLAGS` in the environment replaces what the checkout asks for, without
+/// a word; such a binary would look as good as any other.
+fn seeded_runtimes() -> io::Result<()> {
+    match env::var_os("CARGO_CFG_TOKIO_UNSTABLE") {
+        Some(_) => Ok(()),
+        None => Err(io::Error::other(
+            "the simulator needs `--cfg tokio_unstable`, or its runs do not repeat: .cargo/config.toml sets it, unless RUSTFLAGS is set \
+             too; add it there",
+        )),
+    }
 }
 
 /// A Rust array of every scenario's name and text.
@@ -35,7 +48,8 @@ fn scenarios(directory: &Path, to: &Path) -> io::Result<()> {
     fs::write(to, code)
 }
 
-/// The hash of `Cargo.lock` and, where there is a checkout, the commit. A build without git is as good.
+/// The hash of `Cargo.lock` and the commit: `HOLDFAST_COMMIT` if it is set, otherwise the checkout's, if there is one. A build
+/// without both is as good.
 fn versions(root: &Path) -> io::Result<()> {
     let lock = root.join("Cargo.lock");
     println!("cargo::rerun-if-changed={}", lock.display());
@@ -53,7 +67,15 @@ fn versions(root: &Path) -> io::Result<()> {
             println!("cargo::rerun-if-changed={path}");
         }
     }
-    let commit = git(&["rev-parse", "--short=8", "HEAD"]).unwrap_or_default();
+    println!("cargo::rerun-if-env-changed=HOLDFAST_COMMIT");
+    let named = env::var("HOLDFAST_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = named.or_else(|| git(&["rev-parse", "--short=8", "HEAD"])).unwrap_or_default();
+    // It becomes a part of tokens, which a shell must take without quotes.
+    if !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(io::Error::other(format!(
+            "HOLDFAST_COMMIT is {commit:?}, which is no commit: hex digits belong there"
+        )));
+    }
     println!("cargo::rustc-env=HOLDFAST_COMMIT={commit}");
     Ok(())
 }

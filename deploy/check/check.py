@@ -14,6 +14,7 @@ import build
 import flink
 import rules
 import schemas
+import simulator
 import traps
 from build import DEPLOY, Wrong
 
@@ -60,8 +61,23 @@ def check(tools, cache):
     settings_of_the_chart()
     print("ok  the chart offers every setting of the sidecar")
     print(f"ok  {traps.check(tools)} planted mistakes were caught")
+    night = check_simulator(tools)
     ask_flink(good, sorted(cache.glob("flink-[0-9]*")))
-    ask_kubernetes(good, cache / "k8s-1.20.2")
+    ask_kubernetes(good, night, cache / "k8s-1.20.2")
+
+
+def check_simulator(tools):
+    night = simulator.check(tools)
+    simulator.containerfile()
+    print(f"ok  simulator: {len(night)} objects, Kubernetes {schemas.NATIVE[0]} to {schemas.NATIVE[-1]}, "
+          f"{simulator.check_traps(night)} planted mistakes were caught")
+    program = simulator.binary()
+    if program:
+        understood, refused = simulator.check_command_lines(program, night)
+        print(f"ok  simulator: holdfast-sim understands the command lines of {understood} pods, and not {refused} planted mistakes")
+    else:
+        print("--  no holdfast-sim was built (cargo build --bin holdfast-sim): whether it understands the Job was not checked")
+    return night
 
 
 def ask_flink(good, homes):
@@ -74,7 +90,7 @@ def ask_flink(good, homes):
         print("--  no Flink in the cache: whether it takes the configuration was not checked")
 
 
-def ask_kubernetes(good, home):
+def ask_kubernetes(good, night, home):
     if not (home / "kube-apiserver").exists():
         print("--  no kube-apiserver in the cache: no dry run")
         return
@@ -86,6 +102,9 @@ def ask_kubernetes(good, home):
                     continue
                 server.check(found)
                 count += 1
+        for found in night:
+            server.check(simulator.for_old_server(found, apiserver.NAMESPACE))
+            count += 1
         traps.check_dry_run(server, next(variant for variant in good if not variant.is_native()))
     print(f"ok  {home.name}: a real API server takes {count} objects as a dry run, and not the two planted mistakes")
 

@@ -1,8 +1,9 @@
 //! The command line.
 //!
-//! Exit status: 0 every promise held, 1 one was broken, 2 wrong usage, a broken scenario, or an output that cannot be
-//! written.
+//! Exit status: 0 every promise held, 1 one was broken, 2 wrong usage, a broken scenario, an output that cannot be
+//! written, or results that cannot be read together because some are missing.
 
+mod collect;
 mod gallery;
 mod progress;
 mod replay;
@@ -13,10 +14,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::run::Product;
+use crate::product::Product;
 use crate::scenario;
-use crate::trace::{Outcome, Trace};
+use crate::trace::Trace;
 
 /// Runs Holdfast in a deterministic world, breaks everything around it, and checks that no record is lost
 #[derive(Debug, Parser)]
@@ -32,6 +34,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run one seed again, in full detail
     Replay(replay::ReplayArgs),
+    /// Read together what the shards of `run --shard I/N --results URL` left there
+    Collect(collect::CollectArgs),
     /// Plant known defects, one after the other; each must be caught within its budget of seeds
     Gallery(gallery::GalleryArgs),
     /// List the scenarios that are shipped
@@ -49,6 +53,7 @@ impl Args {
         let done = match self.command {
             Command::Run(args) => args.run(&simulate),
             Command::Replay(args) => args.run(&simulate),
+            Command::Collect(args) => args.run(),
             Command::Gallery(args) => args.run(),
             Command::List => list(),
         };

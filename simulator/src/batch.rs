@@ -12,9 +12,9 @@ use std::thread;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::oracle::Violation;
+use crate::outcome::{Outcome, Violation};
 use crate::plan::Plan;
-use crate::trace::{Outcome, Trace};
+use crate::trace::Trace;
 
 /// Whatever runs a plan.
 pub type Runner<'a> = &'a (dyn Fn(&Plan) -> (Outcome, Trace) + Sync);

@@ -1,12 +1,14 @@
 //! Scenarios times seeds: runs them all, shrinks what fails, and adds everything up.
 
 mod failure;
+mod runs;
 mod summary;
 
 use std::collections::BTreeMap;
 
 pub use self::failure::{Failure, Shrinking};
-pub use self::summary::{Detail, OfRun, OfScenario, Summary};
+pub use self::runs::{OfRun, OfScenario};
+pub use self::summary::{Detail, Summary};
 use crate::batch::{self, Runner};
 use crate::scenario::Scenario;
 
@@ -91,7 +93,7 @@ impl Campaign {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::Violation;
+    use crate::outcome::Violation;
     use crate::plan::Plan;
     use crate::report::testing;
 

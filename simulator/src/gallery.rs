@@ -37,11 +37,11 @@ use std::sync::Arc;
 
 use crate::batch;
 use crate::flink::Adapter;
-use crate::oracle::Violation;
+use crate::outcome::Violation;
 use crate::plan::{Job, Plan, World};
-use crate::run::{self, Product};
+use crate::product::{Product, Wrap};
+use crate::run;
 use crate::seed::Stream;
-use crate::world::sidecar::Wrap;
 
 /// A mistake, and what shows it.
 #[derive(Debug, Clone)]

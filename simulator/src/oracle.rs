@@ -67,21 +67,9 @@ use self::log::Log;
 use self::output::Output;
 use self::pointers::{Files, Objects};
 use self::restores::Restores;
+use crate::outcome::Violation;
 use crate::plan::Plan;
 use crate::trace::{Entry, Observer};
-
-/// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The name of the property: stable, for people who count them. For example `fenced` or `exactly-once`.
-    pub property: &'static str,
-    /// When, in simulated milliseconds.
-    pub at_ms: u64,
-    /// Which event of the trace showed it.
-    pub entry: usize,
-    /// What was seen and why it must not be.
-    pub what: String,
-}
 
 /// The names of the properties: stable, for people who count them. The module's front page says what each one means.
 #[allow(missing_docs)]

@@ -5,21 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::subscriber::NoSubscriber;
 
 use crate::batch::NO_PANIC;
-use crate::flink::Adapter;
-use crate::oracle::{self, Violation};
+use crate::oracle;
+use crate::outcome::{Outcome, Violation};
 use crate::plan::Plan;
-use crate::trace::{Outcome, Trace};
-use crate::world::sidecar::Wrap;
+use crate::product::Product;
+use crate::trace::Trace;
 use crate::world::{TICK_MS, World};
-
-/// What is tried: the product, or the product with a defect planted from the outside.
-#[derive(Clone, Default)]
-pub struct Product {
-    /// Wraps what each sidecar process is given: its object store, its Kubernetes client, its clock, its entropy.
-    pub sidecar: Option<Wrap>,
-    /// Defects of the adapter's model.
-    pub adapter: Adapter,
-}
 
 /// A run that is over.
 #[derive(Debug)]

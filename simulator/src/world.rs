@@ -68,7 +68,7 @@ use self::watch::Watch;
 use crate::flink::Cluster;
 use crate::plan::Plan;
 use crate::points::Points;
-use crate::run::Product;
+use crate::product::Product;
 use crate::seed::Stream;
 use crate::trace::Trace;
 

@@ -97,7 +97,7 @@ fn a_run_is_the_same_in_this_process_and_in_fresh_ones_on_one_thread_and_on_two(
     assert_eq!(hash("1"), hash("2"));
 
     let scenario = simulator::scenario::find(&path).expect("it parses").remove(0);
-    let here = simulator::run::run(&scenario.plan(2), &simulator::run::Product::default()).outcome;
+    let here = simulator::run::run(&scenario.plan(2), &simulator::product::Product::default()).outcome;
     let token = simulator::token::Token::new(&scenario, 2, simulator::shrink::Cut::default(), &here.hash);
     let output = holdfast_sim(&["replay", &token.to_string(), "--scenario", &path]);
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "no warning");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::batch;
 use crate::campaign::Progress;
-use crate::report::words;
+use crate::words;
 
 /// Shown on standard error, written over itself.
 pub(super) struct ProgressLine {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::summary::{OfRun, OfScenario};
+use super::runs::{OfRun, OfScenario};
 use crate::batch::{self, Runner};
-use crate::oracle::Violation;
+use crate::outcome::Violation;
 use crate::plan::{Fault, Plan};
-use crate::report::words;
 use crate::scenario::Scenario;
 use crate::shrink::{self, Cut};
 use crate::token::Token;
 use crate::trace::{Entry, Event, Trace};
+use crate::words;
 
 /// A run that broke a promise, as small as it could be made.
 #[derive(Debug, Clone)]

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::failure::Failure;
+use super::runs::{OfRun, OfScenario};
 use crate::batch::{self, Ran, Runner};
-use crate::oracle::Violation;
 use crate::plan::Plan;
-use crate::scenario::Scenario;
 use crate::shrink::Cut;
 
 /// What became of it.
@@ -26,36 +25,6 @@ pub struct Summary {
     pub hash: String,
 }
 
-/// One scenario's part.
-#[derive(Debug, Clone)]
-pub struct OfScenario {
-    /// The scenario.
-    pub scenario: Scenario,
-    /// Its runs, by seed.
-    pub runs: Vec<OfRun>,
-    /// What it reached, and how often.
-    pub reached: BTreeMap<&'static str, u64>,
-}
-
-/// One run, without its events.
-#[derive(Debug, Clone)]
-pub struct OfRun {
-    /// Its seed.
-    pub seed: u64,
-    /// How long it was in the world.
-    pub simulated_ms: u64,
-    /// How many events were judged.
-    pub checks: u64,
-    /// The worst recovery.
-    pub recovery_ms: Option<u64>,
-    /// CPU time of its thread, seconds.
-    pub cpu_s: f64,
-    /// The hash over its events.
-    pub hash: String,
-    /// What broke.
-    pub violation: Option<Violation>,
-}
-
 /// A run in full, for the report.
 #[derive(Debug)]
 pub struct Detail {
@@ -65,33 +34,6 @@ pub struct Detail {
     pub plan: Plan,
     /// What came of it.
     pub ran: Ran,
-}
-
-// === impl OfRun ===
-
-impl OfRun {
-    pub(super) fn of(seed: u64, ran: &Ran) -> Self {
-        let outcome = &ran.outcome;
-        Self {
-            seed,
-            simulated_ms: outcome.simulated_ms,
-            checks: outcome.checks,
-            recovery_ms: outcome.worst_recovery_ms,
-            cpu_s: ran.cpu_s,
-            hash: outcome.hash.clone(),
-            violation: outcome.violation.clone(),
-        }
-    }
-}
-
-// === impl OfScenario ===
-
-impl OfScenario {
-    /// What it is for and never met.
-    pub fn missed(&self) -> Vec<&'static str> {
-        let is_missed = |what: &&&'static str| !self.reached.contains_key(**what);
-        self.scenario.reaches.iter().filter(is_missed).copied().collect()
-    }
 }
 
 // === impl Summary ===

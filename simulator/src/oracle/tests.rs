@@ -12,7 +12,8 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::testing::{JOB, plan};
-use super::{Violation, judge, property};
+use super::{judge, property};
+use crate::outcome::Violation;
 use crate::plan::{Job, Plan, RestartStrategy};
 use crate::seed::Stream;
 use crate::trace::{AddAnswer, Entry, Event, Observer};

@@ -6,11 +6,12 @@ mod timeline;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::timeline::{MarkKind, Timeline};
-use super::words;
+use super::text::replay;
 use crate::campaign::{Detail, Failure, Shrinking, Summary};
 use crate::oracle::property;
 use crate::token;
 use crate::trace::reached;
+use crate::words;
 
 const STYLE: &str = include_str!("html/page.css");
 /// Failures like another one that the page lists; JSON has all of them.
@@ -115,7 +116,7 @@ fn failed(summary: &Summary, failure: &Failure) -> Markup {
             h3 { (words::counted(failure.faults.len() as u64, "fault")) " " span class="quiet" { (shrinking) } }
             ol { @for fault in &failure.faults { li { (words::fault(fault)) } } }
             h3 { "Run it again" }
-            pre class="command" { "holdfast-sim replay " (failure.token) }
+            pre class="command" { (replay(&failure.token, scenario.path.as_deref())) }
             @if !failure.excerpt.is_empty() {
                 details {
                     summary { "The trace around it" }
@@ -136,7 +137,7 @@ fn like_those(summary: &Summary) -> Markup {
                     summary { (words::counted(alike.len() as u64, "more run")) " that broke the same promises in the same scenarios" }
                     @for failure in alike.iter().take(ALIKE_MAX) {
                         p class="alike" { code { (failure.violation.property) } " after " (words::time(failure.violation.at_ms)) ": " (failure.violation.what) }
-                        pre class="command" { "holdfast-sim replay " (failure.token) }
+                        pre class="command" { (replay(&failure.token, summary.scenarios[failure.scenario].scenario.path.as_deref())) }
                     }
                     @if alike.len() > ALIKE_MAX { p class="quiet" { "… " code { "--format json" } " has all of them" } }
                 }
@@ -158,12 +159,19 @@ fn in_detail(summary: &Summary, detail: &Detail) -> Markup {
         section class="detail" {
             h2 { (scenario.name) ", seed " (detail.plan.seed) " " span class="quiet" { (why) } }
             p class="quiet" { (scenario.story) }
-            div class="scroll" { (draw::timeline(&drawn)) }
+            div class=(if drawn.broken.is_some() { "scroll from-end" } else { "scroll" }) {
+                div class="run" { (draw::timeline(&drawn)) }
+            }
             (legend())
             @if !detail.plan.faults.is_empty() {
                 details open {
                     summary { (words::counted(detail.plan.faults.len() as u64, "fault")) }
-                    ol { @for fault in &detail.plan.faults { li { (words::fault(fault)) } } }
+                    ol {
+                        @for (index, fault) in detail.plan.faults.iter().enumerate() {
+                            @let began = drawn.faults.iter().any(|band| band.fault == index);
+                            li { (words::fault(fault)) @if !began { " " span class="quiet not-begun" { "did not begin in this run" } } }
+                        }
+                    }
                 }
             }
             details {
@@ -315,6 +323,44 @@ mod tests {
         assert_eq!(tree.classed("broken"), 1);
         assert!(page.contains(&format!("holdfast-sim replay {}", failure.token)));
         assert!(page.contains("checkpoint 3 &lt;of&gt; job &quot;a&quot; &amp; b"));
+    }
+
+    #[test]
+    fn a_page_about_ten_thousand_seeds_is_hardly_larger_than_one_about_a_thousand() {
+        let page_bytes = |seeds: u64| {
+            let outcomes: Vec<_> =
+                (1..=30).map(|seed| testing::run(&testing::scenario().plan(seed)).0).collect();
+            // Running them all would take longer than the test is worth: outcomes come again every thirty seeds.
+            let runner = |plan: &crate::plan::Plan| match plan.seed {
+                31.. => (outcomes[(plan.seed % 30) as usize].clone(), crate::trace::Trace::default()),
+                _ => testing::run(plan),
+            };
+            let campaign = Campaign { scenarios: vec![testing::scenario()], seeds: 1..=seeds, jobs: 2 };
+            let summary = campaign.run(&runner, &|| false, &mut |_| {});
+            assert!(summary.failures.len() as u64 > seeds / 10, "many of them fail");
+            html(&summary, summary.detail(&runner).as_ref()).len()
+        };
+        let (few, many) = (page_bytes(1_000), page_bytes(10_000));
+        assert!(many < few + few / 10 && many < 500_000, "{few} and {many} bytes");
+    }
+
+    #[test]
+    fn a_fault_that_never_began_is_told() {
+        let scenario = crate::scenario::Scenario::parse(
+            "never",
+            "never.yaml",
+            "# A moment that never comes.\nfaulty: 60s\nhealed: 30s\nfaults:\n  - fail-task:\n    at: 5s\n  - fail-task:\n    at: 8s\n",
+        );
+        let scenario = scenario.unwrap_or_else(|broken| panic!("{broken}"));
+        let blind = |plan: &crate::plan::Plan| {
+            let first = crate::plan::Plan { faults: plan.faults[..1].to_vec(), ..plan.clone() };
+            testing::run(&first)
+        };
+        let campaign = Campaign { scenarios: vec![scenario], seeds: 1..=1, jobs: 1 };
+        let summary = campaign.run(&blind, &|| false, &mut |_| {});
+        let page = html(&summary, summary.detail(&blind).as_ref());
+        let tree = testing_xml::parse(&page).unwrap_or_else(|problem| panic!("{problem}"));
+        assert_eq!((tree.classed("fault-band"), tree.classed("not-begun")), (1, 1));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::words;
 use crate::campaign::{Failure, OfRun, OfScenario, Summary};
+use crate::words;
 
 /// The summary as an XML document. A case's time is the CPU time of its run.
 pub fn junit(summary: &Summary) -> String {

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::oracle::Violation;
+use crate::outcome::{Outcome, Violation};
 use crate::plan::{Plan, What, When};
 use crate::scenario::Scenario;
-use crate::trace::{AddAnswer, Event, Outcome, Trace, reached};
+use crate::trace::{AddAnswer, Event, Trace, reached};
 
 /// A scenario with many faults, some of which break the synthetic run when they come together.
 pub(crate) fn scenario() -> Scenario {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::words;
 use crate::campaign::{Failure, Shrinking, Summary};
 use crate::oracle::property;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::token::{self, Token};
-use crate::trace::{Outcome, Trace, reached};
+use crate::trace::{Trace, reached};
+use crate::words;
 
 /// Liveness: judged after everything is mended. All other properties are safety.
 const LIVENESS: [&str; 2] = [property::LEADS_AGAIN, property::RUNS_AGAIN];
@@ -157,7 +158,7 @@ fn failed(text: &mut String, summary: &Summary, failure: &Failure) {
 }
 
 /// The command that runs it again.
-fn replay(token: &Token, path: Option<&str>) -> String {
+pub(super) fn replay(token: &Token, path: Option<&str>) -> String {
     match path {
         // Quoted for a shell; a path may hold anything.
         Some(path) => format!("holdfast-sim replay {token} --scenario '{}'", path.replace('\'', r"'\''")),
@@ -206,7 +207,7 @@ pub fn replayed(plan: &Plan, outcome: &Outcome, trace: &Trace) -> String {
 }
 
 /// A name, and items with a dot between them, broken into lines.
-fn row(text: &mut String, name: &str, items: &[String]) {
+pub(super) fn row(text: &mut String, name: &str, items: &[String]) {
     let mut column = 11;
     write!(text, "{name:<11}").expect("a string grows");
     for (index, item) in items.iter().enumerate() {
@@ -224,7 +225,7 @@ fn row(text: &mut String, name: &str, items: &[String]) {
     text.push('\n');
 }
 
-fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     writeln!(text, "{arguments}").expect("a string grows");
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::plan::{Fault, Job, PodChoice, Process, What, When, World as PlanWorld};
-use crate::report::words;
 use crate::trace::{Event, JobStatus};
+use crate::words;
 
 /// 20 s of the job, then these faults from there on, then everything mended and 60 s more.
 fn plan(seed: u64, faults: Vec<Fault>) -> Plan {

@@ -116,20 +116,3 @@ pub enum JobStatus {
     /// The user wanted it.
     Canceled,
 }
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// The first violation of a promise; none is what one wants.
-    pub violation: Option<crate::oracle::Violation>,
-    /// The hash over every event.
-    pub hash: String,
-    /// How long the run was in the world.
-    pub simulated_ms: u64,
-    /// From the worst fault's end, or the kill, to the job running again.
-    pub worst_recovery_ms: Option<u64>,
-    /// Which interesting things were reached, and how often.
-    pub reached: std::collections::BTreeMap<&'static str, u64>,
-    /// How many events the oracles judged.
-    pub checks: u64,
-}

@@ -15,10 +15,8 @@ use super::clock::PodClock;
 use super::net::{Connector, Listener};
 use super::store::Client;
 use super::{API_PORT, API_SERVER, DEPLOYMENT, PRIVATE_PORT, PUBLIC_PORT, STORE, STORE_PORT};
+use crate::product::Wrap;
 use crate::seed::Stream;
-
-/// Wraps what a sidecar is given, from the outside: the gallery's way to plant defects.
-pub type Wrap = Arc<dyn Fn(World) -> World + Send + Sync>;
 
 /// What one sidecar process is started with.
 pub struct Sidecar {

@@ -2,12 +2,15 @@
 
 use maud::{Markup, html};
 
-use super::timeline::{End, Lane, Life, MarkKind, Term, Timeline};
-use crate::report::words;
+use super::timeline::{End, Lane, Life, Mark, MarkKind, Term, Timeline};
+use crate::words;
 
 /// Where the lanes begin, behind their names.
-const LEFT: f64 = 132.0;
-const WIDTH: f64 = 1_180.0;
+const NAMES: f64 = 132.0;
+/// The lanes are a picture of their own beside their names, which stay where they are when the lanes are scrolled. Both are
+/// stretched alike: their widths in the style sheet are in the same proportion.
+const LEFT: f64 = 10.0;
+const WIDTH: f64 = 1_048.0;
 const RIGHT: f64 = WIDTH - 12.0;
 const LANE: f64 = 26.0;
 const FAULT: f64 = 16.0;
@@ -23,6 +26,11 @@ pub(super) fn timeline(timeline: &Timeline) -> Markup {
     let height = top + number(timeline.lanes.len()) * LANE + 8.0;
     let x = |ms: u64| LEFT + (RIGHT - LEFT) * share(ms, timeline.end_ms);
     html! {
+        svg class="lane-names" viewBox=(format!("0 0 {NAMES} {height:.0}")) aria-hidden="true" {
+            @for (index, lane) in timeline.lanes.iter().enumerate() {
+                text class="lane-name" x="0" y=(px(top + number(index) * LANE + LANE / 2.0 + 4.0)) { (lane.actor) }
+            }
+        }
         svg class="timeline" viewBox=(format!("0 0 {WIDTH} {height:.0}")) role="img" aria-label="What happened, over time" {
             defs {
                 pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
@@ -85,7 +93,6 @@ fn draw_lane(lane: &Lane, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
     let middle = y + LANE / 2.0;
     html! {
         g {
-            text class="lane-name" x="0" y=(px(middle + 4.0)) { (lane.actor) }
             line class="lane" x1=(px(LEFT)) x2=(px(RIGHT)) y1=(px(middle)) y2=(px(middle)) {}
             @for life in &lane.lives { (draw_life(*life, y, x)) }
             @for term in &lane.terms { (draw_term(*term, y, x)) }
@@ -102,7 +109,7 @@ fn draw_lane(lane: &Lane, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
                     path d=(shape(mark.kind, x(mark.at_ms), y)) {}
                 }
             }
-            @for term in &lane.terms { (name_term(*term, y, x)) }
+            @for term in &lane.terms { (name_term(*term, &lane.marks, y, x)) }
         }
     }
 }
@@ -142,18 +149,32 @@ fn draw_term(term: Term, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
     }
 }
 
-/// The epoch's number, over everything else in the lane, if there is room for it.
-fn name_term(term: Term, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
-    let (from, width) = (x(term.from_ms), x(term.to_ms) - x(term.from_ms));
+/// The epoch's number, over everything else in the lane, if there is room for it behind the marks with which a term begins.
+fn name_term(term: Term, marks: &[Mark], y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
+    let (from, to) = (x(term.from_ms), x(term.to_ms));
     let number_only = term.epoch.to_string();
-    let name = if width > 64.0 {
-        format!("epoch {number_only}")
-    } else if width > 14.0 + 6.5 * number(number_only.len()) {
-        number_only
-    } else {
-        return Markup::default();
-    };
-    html! { text class="epoch-name" x=(px(from + 9.0)) y=(px(y + 14.0)) { (name) } }
+    for name in [format!("epoch {number_only}"), number_only] {
+        let width = 6.5 * number(name.len());
+        if let Some(at) = free(marks, from + 6.0, width, x).filter(|at| at + width + 4.0 < to) {
+            return html! { text class="epoch-name" x=(px(at)) y=(px(y + 14.0)) { (name) } };
+        }
+    }
+    Markup::default()
+}
+
+/// The first place from here on where a text of this width covers no mark that stands as high as it does. None: it would be
+/// far from where it belongs.
+fn free(marks: &[Mark], from: f64, width: f64, x: &dyn Fn(u64) -> f64) -> Option<f64> {
+    const FAR: f64 = 120.0;
+    const REACH: f64 = 7.0;
+    let mut at = from;
+    let is_high = |mark: &&Mark| mark.kind != MarkKind::Checkpoint;
+    for mark in marks.iter().filter(is_high).map(|mark| x(mark.at_ms)) {
+        if mark + REACH > at && mark - REACH < at + width {
+            at = mark + REACH;
+        }
+    }
+    (at - from < FAR).then_some(at)
 }
 
 fn broken(x: f64, lane: Option<f64>, height: f64, at_ms: u64) -> Markup {

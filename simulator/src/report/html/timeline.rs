@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::report::words;
-use crate::trace::{Entry, Event, Outcome};
+use crate::trace::{Entry, Event};
+use crate::words;
 
 /// One run, ready to be drawn.
 #[derive(Debug, Default, PartialEq)]
@@ -227,6 +228,9 @@ impl Builder {
 }
 
 fn mark(event: &Event) -> Option<MarkKind> {
+    if is_probe(event) {
+        return None;
+    }
     Some(match event {
         Event::CheckpointCompleted { .. } | Event::SavepointCompleted { .. } => MarkKind::Checkpoint,
         Event::CheckpointFailed { .. } => MarkKind::CheckpointFailed,
@@ -242,6 +246,17 @@ fn mark(event: &Event) -> Option<MarkKind> {
         Event::SinkCommitted { .. } => MarkKind::Commit,
         _ => return None,
     })
+}
+
+/// Whether a sidecar tries there what the store does with conditions. Dozens of refusals, all of them wanted, would look
+/// like a fight.
+fn is_probe(event: &Event) -> bool {
+    match event {
+        Event::StoreCreated { key, .. }
+        | Event::StoreRefused { key, .. }
+        | Event::StoreDeleted { key, .. } => key.contains("/probe/"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -293,6 +308,18 @@ mod tests {
             actors,
             ["sidecar-1", "job-manager-1", "task-manager-1", "sidecar-10", "job-manager-10", "store"]
         );
+    }
+
+    #[test]
+    fn what_a_sidecar_tries_at_its_start_is_not_drawn() {
+        let timeline = timeline(|trace| {
+            let body = bytes::Bytes::from_static(b"{}");
+            for key in ["orders/probe/4f95/create", "orders/log/00000000000000000001.json"] {
+                trace.record("store", Event::StoreCreated { key: key.into(), body: body.clone() });
+            }
+        });
+        let marks = &timeline.lanes[0].marks;
+        assert!(matches!(&marks[..], [Mark { words, .. }] if words.contains("/log/")), "{marks:?}");
     }
 
     #[test]
