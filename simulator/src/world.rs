@@ -13,7 +13,7 @@
 //!
 //! | file | is |
 //! | --- | --- |
-//! | `net` | the network, as hyper and axum want it |
+//! | `net`, `closing` | the network, as hyper and axum want it; the end of a killed process's connections |
 //! | `clock` | wall clocks that are wrong |
 //! | `gate` | processes that stand still |
 //! | `host` | one process on its host |
@@ -30,6 +30,7 @@
 pub mod active;
 pub mod api;
 pub mod clock;
+pub mod closing;
 mod faults;
 pub mod gate;
 mod host;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use turmoil::Sim;
 
+use super::closing::{self, Closes};
 use super::gate::Gate;
 
 /// What a process does; its result is its exit code.
@@ -68,7 +69,9 @@ impl Host {
         sim.host(self.name.as_str(), move || {
             let start = next.borrow_mut().take().expect("a host is started with a program");
             let (exit, gate) = (exit.clone(), gate.borrow().clone());
+            let closes = Closes;
             gate.hold(async move {
+                let _closes = closes;
                 let code = start().await;
                 *exit.borrow_mut() = Some(code);
                 // The kubelet sees it and ends what the process left behind. A host that returned by itself would keep
@@ -81,7 +84,7 @@ impl Host {
     /// Ends the process at once; whatever it holds is let go, and the other sides of its connections see that.
     pub(super) fn kill(&mut self, sim: &mut Sim<'_>) {
         if std::mem::take(&mut self.running) {
-            sim.crash(self.name.as_str());
+            closing::crashing(|| sim.crash(self.name.as_str()));
         }
     }
 

@@ -7,17 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::connect::{self, Connected};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use turmoil::net::{TcpListener, TcpStream};
+use turmoil::net::TcpListener;
+
+use super::closing::Connection;
 
 /// Connects to `http://host:port/…` of the simulated network. For hyper-util's client.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Connector;
-
-/// A connection as hyper-util's client wants it.
-pub struct Stream(TcpStream);
 
 /// A listener of the simulated network, as axum wants it.
 pub struct Listener(TcpListener);
@@ -25,9 +23,9 @@ pub struct Listener(TcpListener);
 // === impl Connector ===
 
 impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<Connection>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Stream>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Connection>>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -36,41 +34,14 @@ impl tower::Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other(format!("{uri} names no host")))?;
-            let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-            Ok(TokioIo::new(Stream(stream)))
+            Ok(TokioIo::new(Connection::open((host, uri.port_u16().unwrap_or(80))).await?))
         })
     }
 }
 
-// === impl Stream ===
-
-impl Connection for Stream {
+impl connect::Connection for Connection {
     fn connected(&self) -> Connected {
         Connected::new()
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 
@@ -87,13 +58,13 @@ impl Listener {
 }
 
 impl axum::serve::Listener for Listener {
-    type Io = TcpStream;
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            if let Ok(accepted) = self.0.accept().await {
-                return accepted;
+            if let Ok((stream, from)) = self.0.accept().await {
+                return (stream.into(), from);
             }
             // The simulated listener has no error of its own; if it ever gets one, this must not spin.
             tokio::task::yield_now().await;

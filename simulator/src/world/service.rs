@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::copy_bidirectional;
-use turmoil::net::{TcpListener, TcpStream};
+use turmoil::net::TcpListener;
+
+use super::closing::Connection;
 
 /// How long a connection to the pod may take before the client's is closed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,13 +41,13 @@ impl Service {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
         loop {
             let (client, _) = listener.accept().await?;
-            tokio::spawn(self.clone().forward(client, port));
+            tokio::spawn(self.clone().forward(client.into(), port));
         }
     }
 
-    async fn forward(self, mut client: TcpStream, port: u16) {
+    async fn forward(self, mut client: Connection, port: u16) {
         let Some(host) = self.target() else { return };
-        let connect = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port)));
+        let connect = tokio::time::timeout(CONNECT_TIMEOUT, Connection::open((host.as_str(), port)));
         if let Ok(Ok(mut pod)) = connect.await {
             // It ends when either side does; both see their connection end, and that is all there is to say.
             drop(copy_bidirectional(&mut client, &mut pod).await);

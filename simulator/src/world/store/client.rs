@@ -14,9 +14,9 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use turmoil::net::TcpStream;
 
 use super::wire::{self, Answer, Asked, Meta, Request};
+use crate::world::closing::Connection;
 
 /// How often the client sends a request again by itself after a 5xx, 408 or 429, and the pause before the first time; it
 /// doubles. `object_store` does so by default. The product's configuration asks it not to; gateways and other clients
@@ -31,7 +31,7 @@ const RETRY_INITIAL: Duration = Duration::from_millis(100);
 pub struct Client {
     by: String,
     at: (String, u16),
-    idle: Arc<Mutex<Vec<TcpStream>>>,
+    idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 // === impl Client ===
@@ -58,7 +58,7 @@ impl Client {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => TcpStream::connect((self.at.0.as_str(), self.at.1))
+            None => Connection::open((self.at.0.as_str(), self.at.1))
                 .await
                 .map_err(|error| trouble(HttpErrorKind::Connect, error))?,
         };

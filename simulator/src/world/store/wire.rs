@@ -5,8 +5,7 @@ use std::io;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use turmoil::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// What is asked of the store. The body of a put follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +78,11 @@ pub(super) struct Meta {
 }
 
 /// Sends one frame in one piece, so that it arrives whole or not at all.
-pub(super) async fn send(stream: &mut TcpStream, head: &impl Serialize, body: &[u8]) -> io::Result<()> {
+pub(super) async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    head: &impl Serialize,
+    body: &[u8],
+) -> io::Result<()> {
     let head = serde_json::to_vec(head)?;
     let mut frame = BytesMut::with_capacity(8 + head.len() + body.len());
     frame.put_u32(length(&head)?);
@@ -93,7 +96,9 @@ pub(super) async fn send(stream: &mut TcpStream, head: &impl Serialize, body: &[
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] when the other side is gone.
-pub(super) async fn receive<H: DeserializeOwned>(stream: &mut TcpStream) -> io::Result<(H, Bytes)> {
+pub(super) async fn receive<H: DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<(H, Bytes)> {
     let (head_bytes, body_bytes) = (stream.read_u32().await? as usize, stream.read_u32().await? as usize);
     let mut frame = vec![0; head_bytes + body_bytes];
     stream.read_exact(&mut frame).await?;
