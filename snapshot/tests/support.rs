@@ -1,7 +1,10 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod encode;
+
 use serde::Deserialize;
+use snapshot::metadata::{Base, Metadata};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,4 +62,25 @@ pub fn fixtures() -> Vec<Fixture> {
             Fixture { name, path, bytes, expected }
         })
         .collect()
+}
+
+/// The largest needed byte of each file, by the name that `fixtures/job/Oracle.java` gives it.
+pub fn files(metadata: &Metadata) -> BTreeMap<String, u64> {
+    let name = |base, directory, name| match base {
+        Base::Absolute => format!("{directory}{name}"),
+        Base::Snapshot => format!("relative:{directory}{name}"),
+    };
+    metadata.references.iter().map(|(base, d, n, r)| (name(base, d, n), r.recorded_bytes)).collect()
+}
+
+/// One fixture by its name.
+pub fn fixture(name: &str) -> Fixture {
+    fixtures().into_iter().find(|fixture| fixture.name == name).unwrap_or_else(|| panic!("no fixture {name}"))
+}
+
+/// The serialized `CheckpointProperties` of a real file.
+pub fn properties() -> Vec<u8> {
+    let bytes = fixture("2.2.1-heap").bytes;
+    let start = bytes.windows(4).rposition(|window| window == [0xAC, 0xED, 0x00, 0x05]).unwrap();
+    bytes[start..].to_vec()
 }

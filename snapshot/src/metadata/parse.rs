@@ -155,7 +155,8 @@ impl<'a, S: Source> Parser<'a, S> {
             return Ok(());
         }
         let most = u64::from(self.operator.parallelism).min(self.input.remaining() / 4);
-        let Some(subtasks) = u32::try_from(subtasks).ok().filter(|subtasks| u64::from(*subtasks) <= most) else {
+        let Some(subtasks) = u32::try_from(subtasks).ok().filter(|subtasks| u64::from(*subtasks) <= most)
+        else {
             let expected = format!("the number of subtasks, {most} at most, or -1 for a finished operator");
             return Err(self.input.corrupt(position, subtasks, expected));
         };

@@ -71,7 +71,8 @@ pub(super) async fn read<S: Source>(input: &mut Input<S>, limits: &Limits) -> Re
         Some(magic) if magic == MAGIC => {}
         _ => {
             let head = &bytes[..bytes.len().min(MAGIC.len())];
-            let found = if head.is_empty() { "the end of the file".to_owned() } else { format!("{head:02X?}") };
+            let found =
+                if head.is_empty() { "the end of the file".to_owned() } else { format!("{head:02X?}") };
             return Err(input.corrupt(start, found, "AC ED 00 05, the start of a serialized Java object"));
         }
     }

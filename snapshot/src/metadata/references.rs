@@ -84,7 +84,8 @@ mod tests {
         assert_eq!(references.note(Base::Absolute, "s3://b/shared/x", 3), 0);
         assert_eq!(references.note(Base::Absolute, "s3://b/shared/y", 1), 1);
         assert_eq!(references.note(Base::Snapshot, "x", 7), 1);
-        let all: Vec<_> = references.iter().map(|(b, d, n, r)| (b, d, n, r.recorded_bytes, r.handles)).collect();
+        let all: Vec<_> =
+            references.iter().map(|(b, d, n, r)| (b, d, n, r.recorded_bytes, r.handles)).collect();
         let expected = [
             (Base::Absolute, "s3://b/shared/", "x", 5, 2),
             (Base::Absolute, "s3://b/shared/", "y", 1, 1),
