@@ -53,7 +53,7 @@ impl References {
     }
 
     /// Notes that a handle needs the first `recorded_bytes` of a file. Returns how many bytes of text that keeps.
-    pub(super) fn note(&mut self, base: Base, path: &str, recorded_bytes: u64) -> u64 {
+    pub(crate) fn note(&mut self, base: Base, path: &str, recorded_bytes: u64) -> u64 {
         let (directory, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
         let key = (base, directory.into());
         let (mut text_bytes, directory_bytes) = (0, directory.len() as u64);
