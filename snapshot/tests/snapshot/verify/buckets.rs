@@ -44,6 +44,13 @@ async fn a_few_files_are_asked_for_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_verification_can_be_a_task_of_its_own() {
+    let (_far, stores) = bucket(3, Fault::None, Fault::None).await;
+    let task = tokio::spawn(async move { verify(&stores, SNAPSHOT, &VerifyOptions::default()).await });
+    assert!(task.await.unwrap().unwrap().ok);
+}
+
+#[tokio::test]
 async fn many_files_of_a_directory_are_found_by_listing_it() {
     let (far, stores) = bucket(2500, Fault::None, Fault::None).await;
     let found = verified(&stores, SNAPSHOT).await;
