@@ -162,8 +162,10 @@ async fn ask_each(
     options: &VerifyOptions,
 ) {
     let files = &targets.files;
-    let open = files.iter().enumerate().filter(|(_, file)| file.answer == Answer::NotAsked);
-    let questions = open.map(|(index, file)| async move {
+    // By number: the compiler cannot see that a closure over references makes futures that may change threads.
+    let open: Vec<usize> = (0..files.len()).filter(|index| files[*index].answer == Answer::NotAsked).collect();
+    let questions = open.into_iter().map(|index| async move {
+        let file = &files[index];
         let answer = match &clients[file.store] {
             Ok(client) => match asker.stat(client, file.key()).await {
                 Ok(stat) => Answer::Found(stat.length_bytes),
