@@ -163,7 +163,8 @@ async fn ask_each(
 ) {
     let files = &targets.files;
     // By number: the compiler cannot see that a closure over references makes futures that may change threads.
-    let open: Vec<usize> = (0..files.len()).filter(|index| files[*index].answer == Answer::NotAsked).collect();
+    let open: Vec<usize> =
+        (0..files.len()).filter(|index| files[*index].answer == Answer::NotAsked).collect();
     let questions = open.into_iter().map(|index| async move {
         let file = &files[index];
         let answer = match &clients[file.store] {

@@ -29,7 +29,8 @@ type Directory = BTreeMap<Box<str>, Reference>;
 /// Files of one directory share its name, so a million of them take some 100 MB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct References {
-    directories: BTreeMap<(Base, Box<str>), Directory>,
+    absolute: BTreeMap<Box<str>, Directory>,
+    beside: BTreeMap<Box<str>, Directory>,
     files: u64,
 }
 
@@ -47,28 +48,37 @@ impl References {
     /// Each file: what its path is relative to, its directory up to and with the last `/`, its name, and what is
     /// needed of it.
     pub fn iter(&self) -> impl Iterator<Item = (Base, &str, &str, Reference)> {
-        self.directories.iter().flat_map(|((base, directory), files)| {
-            files.iter().map(move |(name, reference)| (*base, &**directory, &**name, *reference))
+        let absolute = self.absolute.iter().map(|(directory, files)| (Base::Absolute, directory, files));
+        let beside = self.beside.iter().map(|(directory, files)| (Base::Snapshot, directory, files));
+        absolute.chain(beside).flat_map(|(base, directory, files)| {
+            files.iter().map(move |(name, reference)| (base, &**directory, &**name, *reference))
         })
     }
 
     /// Notes that a handle needs the first `recorded_bytes` of a file. Returns how many bytes of text that keeps.
     pub(crate) fn note(&mut self, base: Base, path: &str, recorded_bytes: u64) -> u64 {
         let (directory, name) = path.split_at(path.rfind('/').map_or(0, |slash| slash + 1));
-        let key = (base, directory.into());
-        let (mut text_bytes, directory_bytes) = (0, directory.len() as u64);
-        let files = self.directories.entry(key).or_insert_with(|| {
-            text_bytes += directory_bytes;
-            Directory::new()
-        });
-        if !files.contains_key(name) {
-            files.insert(name.into(), Reference::default());
-            self.files += 1;
-            text_bytes += name.len() as u64;
+        let directories = match base {
+            Base::Absolute => &mut self.absolute,
+            Base::Snapshot => &mut self.beside,
+        };
+        let mut text_bytes = 0;
+        if !directories.contains_key(directory) {
+            directories.insert(directory.into(), Directory::new());
+            text_bytes += directory.len() as u64;
         }
-        let reference = files.get_mut(name).expect("it was put there");
-        reference.recorded_bytes = reference.recorded_bytes.max(recorded_bytes);
-        reference.handles += 1;
+        let files = directories.get_mut(directory).expect("it was put there");
+        match files.get_mut(name) {
+            Some(reference) => {
+                reference.recorded_bytes = reference.recorded_bytes.max(recorded_bytes);
+                reference.handles += 1;
+            }
+            None => {
+                files.insert(name.into(), Reference { recorded_bytes, handles: 1 });
+                self.files += 1;
+                text_bytes += name.len() as u64;
+            }
+        }
         text_bytes
     }
 }

@@ -10,7 +10,8 @@ pub struct VerifyOptions {
     pub metadata_only: bool,
     /// Requests that wait for an answer at the same time.
     pub concurrency: usize,
-    /// How long one request may take. A local file system that hangs is given up too, but its thread is not.
+    /// How long one request may take. A local file system that hangs is given up too, but its thread is not. A client of
+    /// [`Stores`](crate::Stores) has a time-out of its own, `BackendOptions::call_timeout_ms`: the shorter one counts.
     pub request_timeout_ms: u64,
     /// How often a request is sent at most while its answers are transient errors.
     pub attempts_max: u32,
@@ -18,8 +19,9 @@ pub struct VerifyOptions {
     pub retry_initial_ms: u64,
     /// A directory is listed when at least this many of its files are needed. Below, each is asked for by itself.
     pub list_from_files: usize,
-    /// What a page of a listing costs, in requests for one file: pages come one after the other, and are priced
-    /// higher. A listing that finds fewer needed files per page than this is given up.
+    /// What a page of a listing costs, in requests for one file. Pages come one after the other, so a page takes as long as
+    /// a hundred or more requests that wait together, and its price is that of ten. A listing that finds fewer needed
+    /// files per page than this is given up.
     pub list_page_costs_heads: u64,
     /// No further files are asked for once this many could not be: the store is away, and every further question
     /// would wait for all of its tries.
@@ -37,7 +39,7 @@ impl Default for VerifyOptions {
             attempts_max: 3,
             retry_initial_ms: 200,
             list_from_files: 32,
-            list_page_costs_heads: 10,
+            list_page_costs_heads: 100,
             unanswered_max: 100,
             limits: Limits::default(),
         }
