@@ -12,7 +12,7 @@ DEMO_JOBS := target/demo-job
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore figures kubernetes-figures clean
+.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures kubernetes-figures clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -27,7 +27,7 @@ check: ## Formatting, lints, documentation, licences and scripts
 	@command -v cargo-deny >/dev/null || { echo 'cargo-deny is missing; run: cargo install --locked cargo-deny' >&2; exit 1; }
 # Advisories come from a git repository that not every machine may reach; ask for them with ADVISORIES=1.
 	cargo deny --locked --log-level error check bans licenses sources $(if $(ADVISORIES),advisories)
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*.sh flink-adapter/*.sh flink-adapter/*/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*.sh flink-adapter/*.sh flink-adapter/*/*.sh snapshot/*/*.sh; \
 	else echo 'shellcheck is not installed: the scripts are not checked'; fi
 
 test-setup: ## Get and build what the tests need (kube-apiserver takes ten minutes, once)
@@ -63,6 +63,9 @@ manifests: ## Check everything in deploy/ without a cluster
 
 explore: ## Property tests with new random cases, CASES of each (default 5000)
 	PROPTEST_CASES=$(or $(CASES),5000) cargo test --release --locked -p ha-store -p holdfast-sidecar
+
+fuzz: ## Fuzz the reader of _metadata for FUZZ_SECONDS (default 600); needs cargo-fuzz
+	snapshot/fuzz/run.sh $(or $(FUZZ_SECONDS),600)
 
 figures: ## Start time and memory of the sidecar, commit latency of a directory (the demo prints failover_ms)
 	cargo build --release --locked --bin holdfast --bin holdfast-figures
