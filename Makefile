@@ -44,8 +44,10 @@ test-setup: ## Get and build what the tests need (kube-apiserver takes ten minut
 # Property tests draw the same cases every time here, so that a red run is a change's own doing; `explore` draws new ones.
 test: export PROPTEST_RNG_SEED ?= 20261120
 # One cluster at a time fits a small machine; the harness takes care of that too, this makes the output readable.
-test: test-setup ## Everything: unit, property, adapter and manifest checks, end-to-end with real Flink and Kubernetes
+test: test-setup ## Everything: unit and property tests, the simulator, adapter, manifests, end-to-end with real Flink and Kubernetes
 	cargo test --workspace --locked --exclude holdfast-tests
+	target/debug/holdfast-sim run scenarios --seeds 3
+	target/debug/holdfast-sim gallery
 	flink-adapter/test.sh target/debug/holdfast $(FLINK_HOMES)
 	scripts/check-manifests.sh
 	cargo test --locked -p holdfast-tests -- --test-threads=1 --nocapture
@@ -53,9 +55,9 @@ test: test-setup ## Everything: unit, property, adapter and manifest checks, end
 test-kubernetes: test-setup ## Only election against a real kube-apiserver
 	cargo test --locked -p holdfast-tests --test kubernetes -- --test-threads=1 --nocapture
 
-simulate: ## Every scenario in the deterministic world under SEEDS seeds (default 3), then the gallery of planted defects
+simulate: ## Every scenario in the deterministic world under SEEDS seeds (default 20), then the gallery of planted defects
 	cargo build --release --locked --bin holdfast-sim
-	target/release/holdfast-sim run scenarios --seeds $(or $(SEEDS),3)
+	target/release/holdfast-sim run scenarios --seeds $(or $(SEEDS),20)
 	target/release/holdfast-sim gallery
 
 manifests: ## Check everything in deploy/ without a cluster

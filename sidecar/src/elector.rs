@@ -14,6 +14,8 @@
 //!   documentation; kubernetes#120824).
 //! * **Every write names the version it read.** The API server refuses all but the first of several.
 //! * **Deadlines count from the send**, not from the answer: the answer may have been long on its way.
+//! * **Only a write takes the Lease.** Reading our own name confirms what we hold already; it never makes us the holder,
+//!   because what is read may be old. Whoever restarts, or has lost the Lease, writes first.
 //! * **Evidence beats waiting.** When the holder's pod is gone, or none of its containers runs any more, its Lease is
 //!   taken at once. That is safe because the epoch fences whoever wakes up.
 //! * **A deleted Lease is its last holder's.** Whoever saw another hold it lets that one make it again, for as long as
@@ -174,13 +176,20 @@ impl Elector {
     fn observe(&mut self, now_ms: u64, observation: Observation) -> Option<HolderPod> {
         match observation {
             Observation::Read { sent_ms, lease } => {
-                self.see(now_ms, sent_ms, lease);
+                let ours = lease.as_ref().is_some_and(|lease| lease.holder == self.me);
+                if ours && self.confirmed_ms.is_some() {
+                    self.confirm(sent_ms);
+                }
+                self.see(now_ms, lease);
                 self.next = Next::Decision;
             }
             Observation::Written { sent_ms, lease } => {
                 self.trouble = None;
                 self.contested = false;
-                self.see(now_ms, sent_ms, Some(lease));
+                if lease.holder == self.me {
+                    self.confirm(sent_ms);
+                }
+                self.see(now_ms, Some(lease));
                 let in_a_period = round_at(sent_ms + self.timings.retry_period_ms());
                 self.next = if self.releasing { Next::Decision } else { in_a_period };
             }
@@ -223,14 +232,16 @@ impl Elector {
         None
     }
 
-    fn see(&mut self, now_ms: u64, sent_ms: u64, lease: Option<Lease>) {
+    fn confirm(&mut self, sent_ms: u64) {
+        self.confirmed_ms = self.confirmed_ms.max(Some(sent_ms));
+    }
+
+    fn see(&mut self, now_ms: u64, lease: Option<Lease>) {
         self.outdated = false;
         match &lease {
             // Deleted by somebody. That takes nothing away: it is created again.
             None => {}
-            Some(lease) if lease.holder == self.me => {
-                self.confirmed_ms = self.confirmed_ms.max(Some(sent_ms));
-            }
+            Some(lease) if lease.holder == self.me => {}
             Some(lease) if lease.holder.is_empty() && !self.releasing => {}
             Some(_) => self.confirmed_ms = None,
         }

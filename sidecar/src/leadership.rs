@@ -13,6 +13,7 @@ use std::sync::Arc;
 use ha_store::{Clock, Entropy, Epoch, SessionId, Store};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 pub use self::journal::Entry;
 use crate::election::Announcer;
@@ -131,6 +132,9 @@ enum Command {
         reply: oneshot::Sender<Result<(), PublishError>>,
     },
     Election(Candidacy),
+    LeaseRenewed {
+        sent: Instant,
+    },
     Deposed {
         epoch: Epoch,
         detail: String,
@@ -212,6 +216,11 @@ impl Leadership {
     /// The election's word.
     pub async fn elected(&self, candidacy: Candidacy) {
         self.tell(Command::Election(candidacy)).await;
+    }
+
+    /// The Lease was renewed by a write that was sent then. Whoever deposed us before that did not hold it.
+    pub async fn lease_renewed(&self, sent: Instant) {
+        self.tell(Command::LeaseRenewed { sent }).await;
     }
 
     /// The store answered a write under `epoch` with somebody else's epoch.

@@ -11,7 +11,9 @@
 //!   must not notice the restart (promise P6).
 //! * Between two grants of one session there is a revocation. Flink's `DefaultLeaderElectionService`
 //!   ends the process otherwise (`onGrantLeadershipInternal` checks it).
-//! * Once deposed, nothing is granted until the election says again that this process may lead.
+//! * Once deposed, nothing is granted until the election says again that this process may lead, or the Lease turns out
+//!   to be still ours: whoever deposed us then claimed without it, and will not lead. Two that depose each other
+//!   although both hold a Lease (two clusters, one store) do so ever more rarely.
 //! * An election that cannot tell takes nothing away: only another's leadership does.
 
 use std::fmt;
@@ -32,6 +34,8 @@ pub enum Observation {
     MayKeep { reason: String },
     /// The election says that this process must not lead, and why.
     MustNotLead { reason: String },
+    /// The Lease was renewed by a write that was sent then.
+    LeaseRenewed { sent_ms: u64 },
     /// The store recorded the claim.
     Claimed { session: SessionId, epoch: Epoch },
     /// The store confirmed that the epoch is still the newest, and this process adopted it.
@@ -99,6 +103,7 @@ pub struct Sessions {
     leader: Option<Leader>,
     asked: Option<Asked>,
     retry: Retry,
+    quarrel: Quarrel,
 }
 
 #[derive(Debug)]
@@ -115,7 +120,12 @@ struct Session {
 enum Candidacy {
     NotYet(String),
     MayLead,
-    Deposed(String),
+    Deposed {
+        detail: String,
+        since_ms: u64,
+        /// Even with the Lease, nothing is claimed before.
+        not_before_ms: u64,
+    },
     Stopping,
 }
 
@@ -133,6 +143,16 @@ struct Retry {
     delay_ms: u64,
 }
 
+/// How often this process was deposed by one that did not hold the Lease, and when it last was.
+#[derive(Debug, Default)]
+struct Quarrel {
+    delay_ms: u64,
+    last_ms: Option<u64>,
+}
+
+/// How long the second claim of a quarrel waits; it doubles up to the maximum, and begins anew after that much peace.
+const QUARREL_FIRST_MS: u64 = 60_000;
+const QUARREL_MAX_MS: u64 = 600_000;
 const RETRY_FIRST_MS: u64 = 250;
 const RETRY_MAX_MS: u64 = 4_000;
 
@@ -147,6 +167,7 @@ impl Default for Sessions {
             leader: None,
             asked: None,
             retry: Retry::default(),
+            quarrel: Quarrel::default(),
         }
     }
 }
@@ -175,9 +196,14 @@ impl Sessions {
     pub fn obstacle(&self) -> Option<&str> {
         match &self.candidacy {
             Candidacy::MayLead => None,
-            Candidacy::NotYet(reason) | Candidacy::Deposed(reason) => Some(reason),
+            Candidacy::NotYet(reason) | Candidacy::Deposed { detail: reason, .. } => Some(reason),
             Candidacy::Stopping => Some("this sidecar is stopping"),
         }
+    }
+
+    /// Whether the store said that a newer epoch than ours exists, and nothing was granted since.
+    pub fn is_deposed(&self) -> bool {
+        matches!(self.candidacy, Candidacy::Deposed { .. })
     }
 
     /// Whether whoever looks for the leader should look elsewhere: another process was elected or has claimed.
@@ -215,8 +241,18 @@ impl Sessions {
             }
             Observation::Deposed { detail } => {
                 self.depose(RevokeReason::Fenced, &detail, actions);
-                self.candidacy = Candidacy::Deposed(detail);
+                let not_before_ms = now_ms + self.quarrel.next_delay_ms(now_ms);
+                self.candidacy = Candidacy::Deposed { detail, since_ms: now_ms, not_before_ms };
                 self.elsewhere = true;
+            }
+            Observation::LeaseRenewed { sent_ms } => {
+                if let Candidacy::Deposed { since_ms, not_before_ms, .. } = self.candidacy
+                    && sent_ms > since_ms
+                    && now_ms >= not_before_ms
+                {
+                    self.candidacy = Candidacy::MayLead;
+                    self.elsewhere = false;
+                }
             }
             Observation::Claimed { session, epoch } => {
                 assert!(matches!(&self.asked, Some(Asked::Claim(s)) if *s == session), "an unasked claim");
@@ -309,7 +345,8 @@ impl Sessions {
     }
 
     /// The store has confirmed `epoch` for `session`. The session may be gone by now, or the election lost:
-    /// then the epoch belongs to nobody, which is harmless, and the next session gets another one.
+    /// then the epoch belongs to nobody, and the next session gets another one. Whoever leads elsewhere is deposed by it,
+    /// and claims again once its Lease is renewed.
     fn grant(&mut self, session: SessionId, epoch: Epoch, resumed: bool, actions: &mut Vec<Action>) {
         assert!(self.leader.is_none(), "two sessions granted at once");
         // Going on under an epoch that the store has just confirmed takes nothing from anybody.
@@ -351,7 +388,7 @@ impl Sessions {
         let resuming = self.open.iter().find(|session| session.resume.is_some());
         match self.candidacy {
             Candidacy::MayLead => resuming.or(self.open.first()),
-            Candidacy::NotYet(_) | Candidacy::Deposed(_) => resuming,
+            Candidacy::NotYet(_) | Candidacy::Deposed { .. } => resuming,
             Candidacy::Stopping => None,
         }
     }
@@ -393,6 +430,21 @@ impl Retry {
     fn later(&mut self, now_ms: u64) {
         self.not_before_ms = now_ms + self.delay_ms;
         self.delay_ms = (self.delay_ms * 2).min(RETRY_MAX_MS);
+    }
+}
+
+// === impl Quarrel ===
+
+impl Quarrel {
+    /// None for the first, so that one stray claim costs one renewal; more and more for those that follow soon.
+    fn next_delay_ms(&mut self, now_ms: u64) -> u64 {
+        let at_peace = self.last_ms.is_none_or(|last_ms| now_ms - last_ms > 2 * QUARREL_MAX_MS);
+        self.last_ms = Some(now_ms);
+        self.delay_ms = match self.delay_ms {
+            _ if at_peace => 0,
+            delay_ms => (2 * delay_ms).clamp(QUARREL_FIRST_MS, QUARREL_MAX_MS),
+        };
+        self.delay_ms
     }
 }
 

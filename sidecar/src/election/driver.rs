@@ -148,7 +148,16 @@ impl Loop {
     async fn ask_and_step(&mut self, action: Action) -> Option<Action> {
         let observation = self.ask(&action).await;
         self.note(&action, &observation);
+        let renewed_ms = match (&action, &observation) {
+            (Action::Create { .. } | Action::Hold { .. }, Observation::Written { sent_ms, .. }) => {
+                Some(*sent_ms)
+            }
+            _ => None,
+        };
         let next = self.step(observation).await;
+        if let Some(sent_ms) = renewed_ms {
+            self.leadership.lease_renewed(self.started + Duration::from_millis(sent_ms)).await;
+        }
         self.note_trouble();
         next
     }
@@ -218,7 +227,7 @@ impl Loop {
         if std::mem::discriminant(&standing) != std::mem::discriminant(&self.standing) {
             let candidacy = match &standing {
                 Standing::Ours => Candidacy::MayLead,
-                Standing::NotYet => Candidacy::MayKeep { reason: "the Lease is nobody's yet".into() },
+                Standing::NotYet => Candidacy::MayKeep { reason: "the Lease is not ours yet".into() },
                 Standing::Unconfirmed { reason } => {
                     Candidacy::MayKeep { reason: format!("the Lease could not be renewed in time: {reason}") }
                 }

@@ -113,6 +113,32 @@ fn a_holder_renews_every_period_without_reading_first() {
 }
 
 #[test]
+fn an_old_view_that_shows_our_name_does_not_make_us_the_holder() {
+    let mut elector = holding();
+    elector.step(RETRY_MS, Observation::Tick);
+    assert_eq!(elector.step(RETRY_MS, conflict()), Some(Action::Read));
+    elector.step(RETRY_MS, read(RETRY_MS, Some(lease(5, "other"))));
+    elector.step(RETRY_MS, pod(HolderPod::MayRun));
+    assert_eq!(elector.step(2 * RETRY_MS, Observation::Tick), Some(Action::Read));
+    // The very state in which we held it.
+    let renewal = elector.step(2 * RETRY_MS, read(2 * RETRY_MS, Some(lease(1, "me"))));
+    assert_eq!(renewal, hold(1, Taking::Renewal), "a write tells");
+    assert_eq!(elector.standing(2 * RETRY_MS), Standing::NotYet);
+    assert_eq!(elector.step(2 * RETRY_MS, conflict()), Some(Action::Read));
+    assert_ne!(elector.standing(2 * RETRY_MS), Standing::Ours);
+}
+
+#[test]
+fn a_process_that_restarts_and_finds_its_own_name_writes_before_it_leads() {
+    let mut elector = elector();
+    elector.step(0, Observation::Tick);
+    assert_eq!(elector.step(0, read(0, Some(lease(7, "me")))), hold(7, Taking::Renewal));
+    assert_eq!(elector.standing(0), Standing::NotYet);
+    elector.step(0, written(0, 8));
+    assert_eq!(elector.standing(0), Standing::Ours);
+}
+
+#[test]
 fn a_rival_s_lease_is_taken_after_its_duration_of_observed_silence_and_not_before() {
     let taken_ms = taken_at(&mut following(), 60_000).expect("taken");
     assert!((LEASE_MS..LEASE_MS + 2 * RETRY_MS).contains(&taken_ms), "{taken_ms}");
@@ -271,14 +297,6 @@ fn the_renew_deadline_counts_from_the_send() {
     assert_eq!(elector.standing(11_999), Standing::Ours);
     assert!(matches!(elector.standing(12_000), Standing::Unconfirmed { .. }));
     assert_eq!(elector.expires_in_ms(12_000), Some(5_000));
-}
-
-#[test]
-fn a_restarted_process_recognises_its_own_lease() {
-    let mut elector = elector();
-    elector.step(0, Observation::Tick);
-    assert_eq!(elector.step(0, read(0, Some(lease(5, "me")))), hold(5, Taking::Renewal));
-    assert_eq!(elector.standing(0), Standing::Ours);
 }
 
 #[test]

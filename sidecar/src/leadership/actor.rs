@@ -142,6 +142,10 @@ impl Actor {
                 self.note("must-not-lead", reason.clone());
                 self.observe(Observation::MustNotLead { reason });
             }
+            Command::LeaseRenewed { sent } => {
+                let sent_ms = u64::try_from(sent.saturating_duration_since(self.started).as_millis());
+                self.lease_renewed(sent_ms.unwrap_or(u64::MAX));
+            }
             Command::Deposed { epoch, detail } => self.deposed(epoch, &detail),
             Command::Stop => {
                 self.note("stopping", "asked to stop: no session is granted any more".into());
@@ -254,11 +258,22 @@ impl Actor {
             return;
         }
         let detail = format!(
-            "{detail}: another sidecar of this deployment holds it. Stop one of the two; restart this one to claim \
-             again"
+            "{detail}: another sidecar of this deployment claimed it. If both are to run, stop one of the two. This one \
+             claims again when its Lease is renewed; with --election none, when it is restarted"
         );
         self.journal.alarm(self.clock.wall_ms(), "fenced", detail.clone());
         self.observe(Observation::Deposed { detail });
+    }
+
+    fn lease_renewed(&mut self, sent_ms: u64) {
+        let deposed = self.sessions.is_deposed();
+        self.observe(Observation::LeaseRenewed { sent_ms });
+        if deposed && !self.sessions.is_deposed() {
+            self.note(
+                "may-lead",
+                "the Lease is still ours: whoever deposed this process does not hold it".into(),
+            );
+        }
     }
 
     fn store_troubled(&mut self, detail: &str) {

@@ -137,6 +137,51 @@ fn once_deposed_nothing_is_granted_until_the_election_says_so_again() {
     assert_eq!(sessions.step(0, Observation::MayLead), [claim("b")]);
 }
 
+fn renewed(sent_ms: u64) -> Observation {
+    Observation::LeaseRenewed { sent_ms }
+}
+
+fn deposed() -> Observation {
+    Observation::Deposed { detail: "epoch 2 exists".into() }
+}
+
+#[test]
+fn whoever_is_deposed_and_still_renews_its_lease_claims_again() {
+    let mut sessions = leading();
+    assert_eq!(sessions.step(100, renewed(90)), [], "a leader's renewal is nothing new");
+    sessions.step(1_000, deposed());
+    assert_eq!(sessions.step(1_005, renewed(999)), [], "it was sent before, and may have been overtaken");
+    assert_eq!(sessions.step(3_005, renewed(3_000)), [claim("a")]);
+    assert_eq!(sessions.step(3_010, claimed("a", 3)), [granted("a", 3, false)]);
+}
+
+#[test]
+fn two_that_depose_each_other_with_a_lease_each_do_so_ever_more_rarely() {
+    let mut sessions = leading();
+    let mut epoch = 1;
+    let mut waited_ms = Vec::new();
+    let mut now_ms = 0;
+    for _ in 0..6 {
+        sessions.step(now_ms, deposed());
+        let since_ms = now_ms;
+        while sessions.step(now_ms + 5, renewed(now_ms)).is_empty() {
+            now_ms += 2_000;
+        }
+        waited_ms.push(now_ms - since_ms);
+        epoch += 2;
+        assert_eq!(sessions.step(now_ms + 10, claimed("a", epoch)), [granted("a", epoch, false)]);
+        now_ms += 2_000;
+    }
+    assert_eq!(waited_ms, [2_000, 60_000, 120_000, 240_000, 480_000, 600_000]);
+    now_ms += 2 * QUARREL_MAX_MS + 1;
+    sessions.step(now_ms, deposed());
+    assert_eq!(
+        sessions.step(now_ms + 5, renewed(now_ms + 1)),
+        [claim("a")],
+        "after a long peace it is the first"
+    );
+}
+
 #[test]
 fn a_store_that_does_not_answer_is_asked_again_later_and_decides_nothing() {
     let mut sessions = Sessions::default();

@@ -57,7 +57,7 @@ async fn two_sidecars_on_one_store_the_older_is_fenced_and_says_so() {
     assert_eq!(problem(late, 412).await, "fenced");
     let status = older.status().await;
     assert_eq!(status["role"], "fenced", "{status}");
-    assert!(status["reason"].as_str().unwrap().contains("restart this one"), "{status}");
+    assert!(status["reason"].as_str().unwrap().contains("when it is restarted"), "{status}");
     let ready = older.get("/ready").await;
     assert_eq!(ready.status(), 503);
 }
