@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! Exit status of `run`: 0 stopped in order, 1 could not start or had to stop. Of every command: 2 wrong usage or
-//! configuration. What looks at snapshots says more; see [`snapshots`].
+//! configuration. `snapshots verify` says more: its verdict.
 
 mod output;
 mod snapshots;
