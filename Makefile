@@ -12,7 +12,7 @@ DEMO_JOBS := target/demo-job
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures kubernetes-figures clean
+.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures snapshot-figures kubernetes-figures clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -66,13 +66,17 @@ manifests: ## Check everything in deploy/ without a cluster
 explore: ## Property tests with new random cases, CASES of each (default 5000)
 	PROPTEST_CASES=$(or $(CASES),5000) cargo test --release --locked -p ha-store -p holdfast-sidecar
 
-fuzz: ## Fuzz the reader of _metadata for FUZZ_SECONDS (default 600); needs cargo-fuzz
+fuzz: ## Fuzz the reader of _metadata for FUZZ_SECONDS (default 600); builds cargo-fuzz into the cache, once
 	snapshot/fuzz/run.sh $(or $(FUZZ_SECONDS),600)
 
-figures: ## Start time and memory of the sidecar, commit latency of a directory (the demo prints failover_ms)
+figures: ## Start time and memory of the sidecar, commit latency of a directory, snapshot-figures (the demo prints failover_ms)
 	cargo build --release --locked --bin holdfast --bin holdfast-figures
 	@target/release/holdfast-figures
 	cargo run --release --locked -p ha-store --example commit_latency
+	@$(MAKE) --no-print-directory snapshot-figures
+
+snapshot-figures: ## Speed of the snapshot reader; verifying 100,000 files, in a directory (ARGS=s3://bucket/dir: there)
+	cargo run --release --locked -p holdfast-snapshot --example figures -- $(ARGS)
 
 kubernetes-figures: ## API requests beside Flink's own Kubernetes HA, and the time of each failure (20 minutes; ARGS=--help)
 	scripts/setup-flink.sh $(FIGURES_FLINK) >/dev/null

@@ -1,12 +1,18 @@
 //! The command line.
 //!
-//! Exit status: 0 stopped in order, 1 could not start or had to stop, 2 wrong usage or configuration.
+//! Exit status of `run`: 0 stopped in order, 1 could not start or had to stop. Of every command: 2 wrong usage or
+//! configuration. `snapshots verify` says more: its verdict.
 
+mod output;
+mod snapshots;
+
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::Config;
 use crate::settings::Settings;
@@ -28,6 +34,9 @@ enum Command {
     CheckConfig(Configured),
     /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory
     InstallAdapter(InstallAdapter),
+    /// Look at checkpoints and savepoints
+    #[command(subcommand)]
+    Snapshots(snapshots::Snapshots),
 }
 
 #[derive(Debug, clap::Args)]
@@ -77,6 +86,7 @@ impl Args {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => refuse(&error),
             },
+            Command::Snapshots(snapshots) => snapshots.run(),
         }
     }
 }
@@ -102,8 +112,7 @@ impl Configured {
 
 fn run(config: Config) -> ExitCode {
     logging::init(&config.log);
-    let started = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let result = started.map_err(anyhow::Error::from).and_then(|tokio| tokio.block_on(runtime::run(config)));
+    let result = tokio().map_err(anyhow::Error::from).and_then(|tokio| tokio.block_on(runtime::run(config)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -113,19 +122,20 @@ fn run(config: Config) -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stdout)] // this is what the command is for
+fn tokio() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
 fn print(settings: &Settings) -> ExitCode {
-    match serde_saphyr::to_string(settings) {
-        Ok(yaml) => {
-            print!("{yaml}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => refuse(&error.into()),
+    let yaml = serde_saphyr::to_string(settings).map_err(anyhow::Error::from);
+    let printed = yaml.and_then(|yaml| Ok(output::print(|out| out.write_all(yaml.as_bytes()))?));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&error),
     }
 }
 
-#[allow(clippy::print_stderr)] // before logging is set up
 fn refuse(error: &anyhow::Error) -> ExitCode {
-    eprintln!("holdfast: {error:#}");
+    output::complain(error);
     ExitCode::from(USAGE)
 }

@@ -158,10 +158,14 @@ fn store(value: String) -> Result<StoreUrl, ConfigError> {
     value.parse().map_err(|error: InvalidStoreUrl| ConfigError::new("store", error.shown, error.reason))
 }
 
+/// How long one request to a store may take: the setting `store-timeout`, of every command that asks one.
+pub(crate) fn store_timeout_ms(value: Option<String>) -> Result<u64, ConfigError> {
+    duration_ms("store-timeout", value, StoreOptions::default().call_timeout_ms, 100, 60_000)
+}
+
 fn store_options(settings: &Settings) -> Result<StoreOptions, ConfigError> {
     let defaults = StoreOptions::default();
-    let call_timeout_ms =
-        duration_ms("store-timeout", settings.store_timeout.clone(), defaults.call_timeout_ms, 100, 60_000)?;
+    let call_timeout_ms = store_timeout_ms(settings.store_timeout.clone())?;
     let commit_deadline_ms = duration_ms(
         "commit-deadline",
         settings.commit_deadline.clone(),

@@ -21,6 +21,7 @@
 //! | the `/v1` protocol of `docs/protocol.md` | [`api`] |
 //! | starts everything, and stops it in order | [`runtime`] |
 //! | flags, environment and file | [`settings`], checked by [`config`] |
+//! | commands | [`args`]; what `holdfast snapshots` finds out is the crate [`snapshot`]'s |
 //!
 //! # What it must never do
 //!
