@@ -12,7 +12,7 @@ DEMO_JOBS := target/demo-job
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures kubernetes-figures clean
+.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures simulator-figures kubernetes-figures clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ figures: ## Start time and memory of the sidecar, commit latency of a directory 
 	cargo build --release --locked --bin holdfast --bin holdfast-figures
 	@target/release/holdfast-figures
 	cargo run --release --locked -p ha-store --example commit_latency
+
+simulator-figures: ## Speed of the simulator, what costs what, and what shrinking takes (ARGS=--help)
+	cargo run --release --locked --example simulator_figures -- $(ARGS)
 
 kubernetes-figures: ## API requests beside Flink's own Kubernetes HA, and the time of each failure (20 minutes; ARGS=--help)
 	scripts/setup-flink.sh $(FIGURES_FLINK) >/dev/null
