@@ -135,7 +135,7 @@ fn empty_world(plan: &Plan, hosts: usize) -> (Outcome, Trace) {
             .simulation_duration(Duration::from_secs(u64::from(u32::MAX)))
             .build();
         for host in 0..hosts {
-            sim.host(format!("host-{host}"), || pending());
+            sim.host(format!("host-{host}"), pending);
         }
         for _ in 0..(plan.faulty_ms + plan.healed_ms) / TICK_MS {
             sim.step().expect("where nothing happens nothing fails");
@@ -294,6 +294,6 @@ fn line(what: &str, share: &str, Spread { least, middle, most }: Spread, digits:
 }
 
 fn shipped(name: &str) -> anyhow::Result<Scenario> {
-    let found = scenario::find(name).map_err(|broken| anyhow::anyhow!("{broken:?}"))?;
+    let found = scenario::find(name).map_err(anyhow::Error::new)?;
     found.into_iter().next().context("a name is of one scenario")
 }
