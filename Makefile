@@ -12,7 +12,7 @@ DEMO_JOBS := target/demo-job
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures snapshot-figures kubernetes-figures clean
+.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures simulator-figures snapshot-figures kubernetes-figures clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,9 @@ figures: ## Start time and memory of the sidecar, commit latency of a directory,
 
 snapshot-figures: ## Speed of the snapshot reader; verifying 100,000 files, in a directory (ARGS=s3://bucket/dir: there)
 	cargo run --release --locked -p holdfast-snapshot --example figures -- $(ARGS)
+
+simulator-figures: ## Speed of the simulator, what costs what, and what shrinking takes (ARGS=--help)
+	cargo run --release --locked --example simulator_figures -- $(ARGS)
 
 kubernetes-figures: ## API requests beside Flink's own Kubernetes HA, and the time of each failure (20 minutes; ARGS=--help)
 	scripts/setup-flink.sh $(FIGURES_FLINK) >/dev/null
