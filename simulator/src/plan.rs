@@ -291,6 +291,47 @@ impl Point {
     ];
 }
 
+// === impl What ===
+
+impl What {
+    /// Whether it lasts, or happens at once and is over.
+    pub fn lasts(&self) -> bool {
+        match self {
+            Self::Kill { .. }
+            | Self::KillPod { .. }
+            | Self::DeletePod { .. }
+            | Self::ClockJump { .. }
+            | Self::DeleteLease
+            | Self::FailTask
+            | Self::Cancel
+            | Self::Savepoint
+            | Self::StopWithSavepoint
+            | Self::Upgrade => false,
+            Self::PartitionNode { .. }
+            | Self::Pause { .. }
+            | Self::StoreSlow { .. }
+            | Self::StoreRefuses { .. }
+            | Self::StoreLosesAnswers { .. }
+            | Self::StoreLosesRequests { .. }
+            | Self::StoreDelaysWrites { .. }
+            | Self::StoreAppliesAndFails { .. }
+            | Self::ApiSilent
+            | Self::ApiDown
+            | Self::ApiRefuses { .. }
+            | Self::ApiLosesAnswers { .. }
+            | Self::ApiAppliesAndFails { .. }
+            | Self::ApiGarbage { .. }
+            | Self::ApiStale { .. }
+            | Self::ApiSlow { .. }
+            | Self::StallCheckpoints
+            | Self::FailCheckpointFiles
+            | Self::SlowCheckpointFiles { .. }
+            | Self::Suspend
+            | Self::DeleteJob => true,
+        }
+    }
+}
+
 // === impl World ===
 
 impl Default for World {

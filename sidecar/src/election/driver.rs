@@ -147,17 +147,8 @@ impl Loop {
 
     async fn ask_and_step(&mut self, action: Action) -> Option<Action> {
         let observation = self.ask(&action).await;
-        self.note(&action, &observation);
-        let renewed_ms = match (&action, &observation) {
-            (Action::Create { .. } | Action::Hold { .. }, Observation::Written { sent_ms, .. }) => {
-                Some(*sent_ms)
-            }
-            _ => None,
-        };
+        self.note(&action, &observation).await;
         let next = self.step(observation).await;
-        if let Some(sent_ms) = renewed_ms {
-            self.leadership.lease_renewed(self.started + Duration::from_millis(sent_ms)).await;
-        }
         self.note_trouble();
         next
     }
@@ -174,12 +165,13 @@ impl Loop {
         }
     }
 
-    fn note(&self, action: &Action, observation: &Observation) {
+    async fn note(&self, action: &Action, observation: &Observation) {
         match (action, observation) {
             (Action::Create { why } | Action::Hold { why, .. }, Observation::Written { sent_ms, .. }) => {
                 let seconds = (self.now_ms() - sent_ms) as f64 / 1_000.0;
                 self.metrics.renewed(seconds);
                 self.taken(why);
+                self.leadership.lease_renewed(self.started + Duration::from_millis(*sent_ms)).await;
             }
             (Action::Release { .. }, Observation::Written { .. }) => {
                 tracing::info!(event = "lease-released", "the Lease is given up: the next pod need not wait");

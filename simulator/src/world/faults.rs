@@ -1,6 +1,6 @@
 //! The plan's faults in time: when each begins, whom it hits, and when it ends.
 
-use crate::plan::{Fault, Plan, What, When};
+use crate::plan::{Fault, Plan, When};
 use crate::points::{Due, Points};
 
 /// The faults of a run.
@@ -79,47 +79,10 @@ impl Faults {
     }
 }
 
-/// Whether it lasts, or happens at once and is over.
-pub(super) fn lasts(what: &What) -> bool {
-    match what {
-        What::Kill { .. }
-        | What::KillPod { .. }
-        | What::DeletePod { .. }
-        | What::ClockJump { .. }
-        | What::DeleteLease
-        | What::FailTask
-        | What::Cancel
-        | What::Savepoint
-        | What::StopWithSavepoint
-        | What::Upgrade => false,
-        What::PartitionNode { .. }
-        | What::Pause { .. }
-        | What::StoreSlow { .. }
-        | What::StoreRefuses { .. }
-        | What::StoreLosesAnswers { .. }
-        | What::StoreLosesRequests { .. }
-        | What::StoreDelaysWrites { .. }
-        | What::StoreAppliesAndFails { .. }
-        | What::ApiSilent
-        | What::ApiDown
-        | What::ApiRefuses { .. }
-        | What::ApiLosesAnswers { .. }
-        | What::ApiAppliesAndFails { .. }
-        | What::ApiGarbage { .. }
-        | What::ApiStale { .. }
-        | What::ApiSlow { .. }
-        | What::StallCheckpoints
-        | What::FailCheckpointFiles
-        | What::SlowCheckpointFiles { .. }
-        | What::Suspend
-        | What::DeleteJob => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Job, World};
+    use crate::plan::{Job, What, World};
 
     fn faults(times_ms: &[u64]) -> Faults {
         let fault = |&at_ms| Fault { when: When::AtMs(at_ms), what: What::FailTask, for_ms: 0 };

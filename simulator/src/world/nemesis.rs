@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::faults::{self, Begins};
+use super::faults::Begins;
 use super::kubelet::GRACE_MS;
 use super::links::{Trouble, Wrong};
 use super::pods::Deleting;
@@ -79,7 +79,7 @@ impl World<'_> {
         self.scene.trace.record(ACTOR, Event::FaultBegins { fault: *index });
         let stream = super::active::stream_of(&fault, self.scene.plan.seed);
         let effect = self.strike(&fault.what, actor.as_deref(), &stream);
-        if !faults::lasts(&fault.what) {
+        if !fault.what.lasts() {
             self.scene.trace.record(ACTOR, Event::FaultEnds { fault: *index });
             return;
         }
