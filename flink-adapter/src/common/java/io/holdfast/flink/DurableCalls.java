@@ -14,6 +14,11 @@ final class DurableCalls {
     /** Removals and counters: Flink asks again by itself, and holds a lock meanwhile. */
     private static final long SHORT_DEADLINE_MS = 10_000;
 
+    private static final String CLEANED_UP =
+            "A start that fails with an exception would make Flink clean up the job's recovery data";
+    private static final String ROLLED_BACK_UNSEEN =
+            "A job that is rolled back while nobody knows could be continued later from what it rolled back behind";
+
     private final Attempts attempts;
     private final SidecarClient client;
     private final AdapterConfig config;
@@ -35,15 +40,16 @@ final class DurableCalls {
      * @throws SidecarException a definite refusal other than those given
      */
     SidecarAnswer needed(SidecarCall call, String... answers) throws SidecarException {
-        return neededWithin(config.recoveryDeadlineMs, call, answers);
+        return neededWithin(config.recoveryDeadlineMs, CLEANED_UP, call, answers);
     }
 
-    private SidecarAnswer neededWithin(long limitMs, SidecarCall call, String... answers) throws SidecarException {
+    /** @param otherwise what going on without the answer would do */
+    private SidecarAnswer neededWithin(long limitMs, String otherwise, SidecarCall call, String... answers)
+            throws SidecarException {
         Attempts.Outcome outcome = attempts.untilDefinite(call, limitMs);
         if (outcome.answer == null && !client.isClosed()) {
             throw exit.end(
-                    call + " had no definite answer for " + limitMs + " ms. A start that fails with an exception would make"
-                            + " Flink clean up the job's recovery data; a new process tries again.",
+                    call + " had no definite answer for " + limitMs + " ms. " + otherwise + "; a new process tries again.",
                     outcome.lastFailure);
         }
         return expect(outcome, call, answers);
@@ -83,7 +89,15 @@ final class DurableCalls {
      * (Dispatcher.persistAndRunJob), so that only a definite refusal may be one.
      */
     SidecarAnswer addGraph(SidecarCall call, String... answers) throws SidecarException {
-        return neededWithin(config.addDeadlineMs, call, answers);
+        return neededWithin(config.addDeadlineMs, CLEANED_UP, call, answers);
+    }
+
+    /**
+     * What must be known before the tasks are restored. Asked for on the JobMaster's main thread while the heartbeats of
+     * the TaskManagers wait, hence the add deadline and not the one of a recovery.
+     */
+    SidecarAnswer restored(SidecarCall call) throws SidecarException {
+        return neededWithin(config.addDeadlineMs, ROLLED_BACK_UNSEEN, call);
     }
 
     /** A write that Flink repeats, or whose failure ends the process in an orderly way: at most the add deadline. */
