@@ -4,6 +4,8 @@
  */
 package io.holdfast.flink;
 
+import java.io.IOException;
+
 /**
  * What the stores ask of the sidecar, with the consequence that Flink's SPI gives to each outcome. Every method returns
  * an answer that is a success or a refusal that its caller named; everything else is an exception, or the end of the
@@ -90,6 +92,33 @@ final class DurableCalls {
      */
     SidecarAnswer addGraph(SidecarCall call, String... answers) throws SidecarException {
         return neededWithin(config.addDeadlineMs, CLEANED_UP, call, answers);
+    }
+
+    /**
+     * The plan by which a job that is being submitted starts; null when there is none. Flink answers an exception with the
+     * clean-up of the job's recovery data, so that one that cannot be read or understood ends the process.
+     *
+     * @throws SidecarException a definite refusal
+     */
+    RestorePlan planOfSubmission(String job, long epoch) throws SidecarException {
+        return plan(config.addDeadlineMs, RestorePlan.question(job, epoch));
+    }
+
+    /** The same where nothing but the start of this job waits for it. */
+    RestorePlan planOfRecovery(String job, long epoch) throws SidecarException {
+        return plan(config.recoveryDeadlineMs, RestorePlan.question(job, epoch));
+    }
+
+    private RestorePlan plan(long limitMs, SidecarCall call) throws SidecarException {
+        SidecarAnswer answer = neededWithin(limitMs, CLEANED_UP, call, Problem.NO_PLAN, Problem.UNKNOWN_JOB);
+        if (answer.problem != null) {
+            return null;
+        }
+        try {
+            return RestorePlan.parse(answer.json());
+        } catch (IOException e) {
+            throw exit.end("the answer to " + call + " cannot be understood. " + CLEANED_UP, e);
+        }
     }
 
     /**
