@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.apache.flink.api.common.JobID;
+import org.apache.flink.runtime.checkpoint.CompletedCheckpointStore;
 import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -21,8 +22,12 @@ import org.junit.jupiter.api.Test;
 
 import java.io.FileNotFoundException;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 
 /** How the sidecar's plan reaches Flink: in the very graph that is submitted. With the real graphs of this Flink. */
 class RestorePlanTest {
@@ -163,18 +168,29 @@ class RestorePlanTest {
         requireRestoredFrom(made.getJobGraph().getSavepointRestoreSettings(), SAVEPOINT, true);
     }
 
+    /** Flink reads it once more, at once; when that fails the job is FAILED for good. */
     @Test
     void aStartWithoutLiveCheckpointsWaitsUntilThePlannedSnapshotCanBeRead() throws Exception {
         TestCheckpoints checkpoints = new TestCheckpoints(sidecar.directory);
-        String pointer = checkpoints.retained(jobId, 7).getExternalPointer();
-        planned("snapshot", pointer, "NO_CLAIM", false);
-        proxy.seen.clear();
-        assertEquals(
-                0,
-                Generation.recover(services.getCheckpointRecoveryFactory(), jobId, 2).getNumberOfRetainedCheckpoints());
-        assertTrue(proxy.seen.get(1).startsWith(question()), proxy.seen.toString());
-
-        Files.delete(checkpoints.metadata(jobId, 7));
+        planned("snapshot", checkpoints.retained(jobId, 7).getExternalPointer(), "NO_CLAIM", false);
+        Path file = checkpoints.metadata(jobId, 7);
+        byte[] whole = Files.readAllBytes(file);
+        Files.delete(file);
+        // Can be opened, and reading it is an I/O error (address 0 is not mapped).
+        Files.createSymbolicLink(file, Path.of("/proc/self/mem"));
+        ExecutorService executor = Executors.newSingleThreadExecutor();
+        try {
+            Future<CompletedCheckpointStore> started =
+                    executor.submit(() -> Generation.recover(services.getCheckpointRecoveryFactory(), jobId, 2));
+            Await.until("the plan was asked for", () -> !asked().isEmpty());
+            assertFalse(started.isDone());
+            Files.delete(file);
+            Files.write(file, whole);
+            assertEquals(0, started.get().getNumberOfRetainedCheckpoints());
+        } finally {
+            executor.shutdownNow();
+        }
+        Files.delete(file);
         assertThrows(
                 FileNotFoundException.class,
                 () -> Generation.recover(services.getCheckpointRecoveryFactory(), jobId, 2),
