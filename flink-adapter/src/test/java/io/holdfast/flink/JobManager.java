@@ -44,6 +44,8 @@ final class JobManager implements AutoCloseable {
                         + "appender.out.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} %m%n\n");
         List<String> command = new ArrayList<>();
         command.addAll(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx512m"));
+        // Of those that Flink's own configuration has, what a graph needs.
+        command.addAll(List.of("--add-opens=java.base/java.util=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED"));
         command.add("-Dlog4j2.configurationFile=" + directory.resolve("log4j2.properties"));
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), ENTRYPOINT));
         command.addAll(List.of("--configDir", directory.toString()));
@@ -78,7 +80,8 @@ final class JobManager implements AutoCloseable {
                 "high-availability.cluster-id: test",
                 "high-availability.storageDir: " + sidecar.directory.resolve("ha").toUri(),
                 "high-availability.holdfast.url: " + sidecar.url(),
-                "execution.checkpointing.dir: " + sidecar.directory.resolve("checkpoints").toUri(),
+                // Path.toUri() ends with a slash or not, as the directory exists; another value is another fingerprint.
+                "execution.checkpointing.dir: file://" + sidecar.directory.resolve("checkpoints"),
                 "");
     }
 
