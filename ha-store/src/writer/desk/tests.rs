@@ -17,6 +17,7 @@ fn view(keys: &[&str]) -> Arc<View> {
     let grant = Grant {
         session: SessionId::try_from("s").unwrap(),
         holder: "pod".to_owned(),
+        generation: "1".to_owned(),
         epoch: Epoch::new(1),
         claimed_at_ms: 0,
     };
