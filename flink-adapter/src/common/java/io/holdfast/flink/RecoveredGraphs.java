@@ -14,8 +14,9 @@ import java.util.concurrent.ConcurrentHashMap;
  * {@link HoldfastMain} learns it, which Flink calls in the same JVM after the recovery: a second connection would have no
  * session, and what is stored is not always what Flink took.
  *
- * <p>Flink asks for a new store of graphs at every leadership, before it recovers; with it begins a new one of these. So
- * a leadership that was lost and granted again starts empty, and is filled by its own recovery.
+ * <p>Flink asks for a new store of graphs at every leadership, before it recovers ({@code
+ * SessionDispatcherLeaderProcessFactory.create} of 1.20.5, 2.2.1 and 2.3.0, also in application mode); with it begins a
+ * new one of these. So a leadership that was lost and granted again starts empty, and is filled by its own recovery.
  */
 final class RecoveredGraphs {
 

@@ -130,6 +130,20 @@ class StoredGraphTest {
         }
     }
 
+    /** SessionDispatcherLeaderProcessFactory of every version asks for a new store at every leadership. */
+    @Test
+    void aLeadershipThatIsGrantedAgainKnowsOnlyWhatItRecoveredItself() throws Exception {
+        try (BaseHaServices services = services(sidecar.configuration())) {
+            Generation.put(services, new JobGraph(jobId, "orders"));
+            assertEquals(Map.of(), RecoveredGraphs.newest().jobs(), "main() has made it");
+            Generation.recoverGraphs(services);
+            assertEquals(Map.of(key, "orders"), RecoveredGraphs.newest().jobs());
+            services.globalCleanupAsync(jobId, Runnable::run).get();
+            Generation.recoverGraphs(services);
+            assertEquals(Map.of(), RecoveredGraphs.newest().jobs());
+        }
+    }
+
     @Test
     void anotherConfigurationMakesAnotherGraph() throws Exception {
         Configuration before = sidecar.configuration();
