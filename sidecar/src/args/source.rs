@@ -3,7 +3,6 @@
 //! With `--store`, what only reads never writes anything, not even a directory. What writes must claim an epoch, and with
 //! it deposes whoever leads ([`may_claim`]).
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use serde_json::Value;
 use super::exit::Failure;
 use super::remote::Remote;
 use crate::config::store_timeout_ms;
+use crate::wishes::Declined;
 
 /// Whom to ask, as it is typed.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +39,14 @@ pub(super) struct Source {
     store_timeout: Option<String>,
 }
 
+/// The option of everything that writes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Depose {
+    /// With --store: write also when a job may still run, which deposes whoever leads
+    #[arg(long, requires = "store")]
+    pub(super) depose: bool,
+}
+
 /// Whom to ask, checked.
 pub(super) enum Asked {
     Sidecar(Remote),
@@ -48,7 +56,7 @@ pub(super) enum Asked {
 /// A deployment's store, without a sidecar.
 pub(super) struct Direct {
     url: StoreUrl,
-    pub(super) deployment: DeploymentName,
+    deployment: DeploymentName,
     options: StoreOptions,
 }
 
@@ -92,11 +100,11 @@ impl Source {
     }
 
     /// Reads: from the sidecar at `path`, or from the store by `view`.
-    pub(super) fn read<T, F>(self, path: &str, view: impl FnOnce(Opened) -> F) -> Result<Told<T>, Failure>
-    where
-        T: Serialize + DeserializeOwned,
-        F: Future<Output = Result<T, Failure>>,
-    {
+    pub(super) fn read<T: Serialize + DeserializeOwned>(
+        self,
+        path: &str,
+        view: impl AsyncFnOnce(Opened) -> Result<T, Failure>,
+    ) -> Result<Told<T>, Failure> {
         match self.checked()? {
             Asked::Sidecar(remote) => remote.get(path).and_then(Told::of_json),
             Asked::Store(direct) => direct.run(view).and_then(Told::of_view),
@@ -134,10 +142,7 @@ impl<T> Serialize for Told<T> {
 
 impl Direct {
     /// Opens the store, and runs `work` on it.
-    pub(super) fn run<T, F>(&self, work: impl FnOnce(Opened) -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
+    pub(super) fn run<T>(&self, work: impl AsyncFnOnce(Opened) -> Result<T, Failure>) -> Result<T, Failure> {
         let tokio = super::tokio().context("the threads cannot be started").map_err(Failure::Unknown)?;
         let done = tokio.block_on(async { work(self.open().await?).await });
         tokio.shutdown_background();
@@ -154,7 +159,8 @@ impl Direct {
         if url.is_missing_directory() {
             return Err(nothing());
         }
-        let backend = BackendOptions { call_timeout_ms: options.call_timeout_ms, ..BackendOptions::default() };
+        let backend =
+            BackendOptions { call_timeout_ms: options.call_timeout_ms, ..BackendOptions::default() };
         let backend = url.connect(&backend).map_err(|error| failure(&error))?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let store =
@@ -237,6 +243,14 @@ fn has_ended(state: &DeploymentState) -> bool {
     ended
 }
 
+/// What it means for a command that a wish is not granted.
+pub(super) fn declined(declined: Declined) -> Failure {
+    match declined {
+        Declined::Unknown(why) | Declined::Refused(why) => Failure::Refused(anyhow!("{why}")),
+        Declined::Unanswered(why) => Failure::Unknown(anyhow!("{why}")),
+    }
+}
+
 /// What a store's error means for a command.
 pub(super) fn failure(error: &StoreError) -> Failure {
     let told = anyhow!("{error}");
@@ -244,7 +258,9 @@ pub(super) fn failure(error: &StoreError) -> Failure {
         StoreError::Unknown { .. } | StoreError::Unavailable { .. } => Failure::Unknown(told.context(
             "the store did not answer; check --store, the network and the credentials in the environment",
         )),
-        StoreError::Fenced { .. } => Failure::Refused(told.context("another process leads; nothing was written")),
+        StoreError::Fenced { .. } => {
+            Failure::Refused(told.context("another process leads; nothing was written"))
+        }
         StoreError::Corrupt { .. } | StoreError::Refused(_) => Failure::Refused(told),
         StoreError::Unfit { .. } => Failure::Usage(told),
     }

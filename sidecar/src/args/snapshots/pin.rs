@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ha_store::Answer;
+use ha_store::{Answer, Clock, SystemClock};
 use serde_json::json;
 
 use super::list::{all, one_in_full};
@@ -33,7 +33,7 @@ pub(in crate::args) struct Pin {
 impl Pin {
     pub(in crate::args) fn run(self, pinned: bool) -> ExitCode {
         let output = self.output;
-        let now_ms = super::now_ms();
+        let now_ms = SystemClock.wall_ms();
         let done = self.ask(pinned);
         output.finish(done, |_| Exit::Ok, |out, told| table(out, now_ms, &told.view))
     }
