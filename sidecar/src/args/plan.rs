@@ -3,27 +3,81 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::exit::Exit;
+use super::exit::{Exit, Failure};
 use super::output::{Output, shown};
 use super::source::{Opened, Source};
 use super::words::{ago, kind, row};
-use crate::views::{NextView, PlanDetails, PlanView, Restore};
+use crate::config::restore_wish;
+use crate::planner::Wish;
+use crate::preview;
+use crate::settings::Settings;
+use crate::views::{self, NextView, PlanDetails, PlanView, Restore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
+    wished: Wished,
+    #[command(flatten)]
     output: Output,
+}
+
+/// How the next generation will be configured. A sidecar knows its own settings; the store does not.
+#[derive(Debug, clap::Args)]
+struct Wished {
+    /// With --store: the strategy of the next generation, as for `holdfast run` [default: latest-state]
+    #[arg(long, value_name = "STRATEGY", requires = "store")]
+    restore: Option<String>,
+
+    /// With --store: restores nothing that was completed longer ago than this [default: no limit]
+    #[arg(long, value_name = "DURATION", requires = "store")]
+    max_snapshot_age: Option<String>,
+
+    /// With --store: state that belongs to no operator may be left behind
+    #[arg(long, requires = "store")]
+    allow_non_restored_state: bool,
+
+    /// With --store: `claim`, `no-claim` or `auto` [default: auto]
+    #[arg(long, value_name = "MODE", requires = "store")]
+    claim_mode: Option<String>,
+
+    /// With --store: `refuse`, or restore the `previous` one [default: refuse]
+    #[arg(long, value_name = "POLICY", requires = "store")]
+    on_broken_snapshot: Option<String>,
+}
+
+// === impl Wished ===
+
+impl Wished {
+    fn checked(self) -> Result<Wish, Failure> {
+        let settings = Settings {
+            restore: self.restore,
+            max_snapshot_age: self.max_snapshot_age,
+            allow_non_restored_state: Some(self.allow_non_restored_state),
+            claim_mode: self.claim_mode,
+            on_broken_snapshot: self.on_broken_snapshot,
+            ..Settings::default()
+        };
+        restore_wish(&settings).map_err(|error| Failure::Usage(error.into()))
+    }
 }
 
 // === impl Plan ===
 
 impl Plan {
     pub(super) fn run(self) -> ExitCode {
-        let found = self.source.read("/v1/plan", async |opened: Opened| Ok(recorded(&opened)));
+        let source = self.source;
+        let found = self.wished.checked().and_then(|wish| {
+            source.read("/v1/plan", async |opened: Opened| Ok(preview(&opened, &wish).await))
+        });
         self.output.finish(found, |told| verdict(&told.view), |out, told| table(out, &told.view))
     }
+}
+
+async fn preview(opened: &Opened, wish: &Wish) -> PlanView {
+    let next = preview::next(&opened.state, wish, &opened.snapshots, opened.now_ms).await;
+    views::plan(&opened.deployment, &opened.state, opened.now_ms, next)
 }
 
 /// Whether the next generation would be granted.

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ha_store::{Answer, BackendOptions, Change, Clock, SystemClock};
+use ha_store::{Answer, Change, Clock, SystemClock};
 use serde_json::json;
-use snapshot::{Stores, VerifyOptions};
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
@@ -64,10 +63,8 @@ async fn write(opened: &Opened, depose: bool, to: Option<&str>) -> Result<ResetA
         let (answer, _) = opened.write("reset", depose, Change::SetReset { reset: None }).await?;
         return Ok(ResetAnswer::cancelled(answer == Answer::Changed));
     };
-    let backend = BackendOptions { call_timeout_ms: opened.call_timeout_ms, ..BackendOptions::default() };
-    let options = VerifyOptions { request_timeout_ms: opened.call_timeout_ms, ..VerifyOptions::default() };
     let known = views::snapshots(&opened.deployment, &opened.state, opened.now_ms);
-    let found = wishes::to_reset(&known, to, &Stores::new(backend), &options).await;
+    let found = wishes::to_reset(&known, to, &opened.snapshots).await;
     let mut found = found.map_err(declined)?;
     let wished = opened.state.reset.as_ref().map(|reset| &reset.external_pointer);
     found.changed = wished != found.external_pointer.as_ref();

@@ -3,6 +3,7 @@
 //! With `--store`, what only reads never writes anything, not even a directory. What writes must claim an epoch, and with
 //! it deposes whoever leads ([`may_claim`]).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use ha_store::{
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use snapshot::Stores;
 
 use super::exit::Failure;
 use super::remote::Remote;
@@ -37,6 +39,10 @@ pub(super) struct Source {
     /// How long one request to the store may take [default: 5s]
     #[arg(long, env = "HOLDFAST_STORE_TIMEOUT", value_name = "DURATION")]
     store_timeout: Option<String>,
+
+    /// With --store: where the root of local snapshot files is here, as for `holdfast run`
+    #[arg(long, env = "HOLDFAST_LOCAL_ROOT", value_name = "DIR", default_value = "/")]
+    local_root: PathBuf,
 }
 
 /// The option of everything that writes.
@@ -58,6 +64,7 @@ pub(super) struct Direct {
     url: StoreUrl,
     deployment: DeploymentName,
     options: StoreOptions,
+    local_root: PathBuf,
 }
 
 /// An answer: as JSON, whole, also where a newer sidecar says more than this command knows of; and as this command
@@ -73,8 +80,10 @@ pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) state: Arc<DeploymentState>,
     pub(super) deployment: String,
-    pub(super) call_timeout_ms: u64,
+    /// Where the files of snapshots are.
+    pub(super) snapshots: Stores,
     pub(super) now_ms: i64,
+    call_timeout_ms: u64,
 }
 
 // === impl Source ===
@@ -96,7 +105,7 @@ impl Source {
         let defaults = StoreOptions::default();
         let commit_deadline_ms = defaults.commit_deadline_ms.max(call_timeout_ms);
         let options = StoreOptions { call_timeout_ms, commit_deadline_ms, ..defaults };
-        Ok(Asked::Store(Box::new(Direct { url, deployment, options })))
+        Ok(Asked::Store(Box::new(Direct { url, deployment, options, local_root: self.local_root })))
     }
 
     /// Reads: from the sidecar at `path`, or from the store by `view`.
@@ -150,7 +159,7 @@ impl Direct {
     }
 
     async fn open(&self) -> Result<Opened, Failure> {
-        let Self { url, deployment, options } = self;
+        let Self { url, deployment, options, local_root } = self;
         let nothing = || {
             Failure::Refused(anyhow!(
                 "there is no deployment {deployment} in {url}: check --store and --deployment, or start `holdfast run` first"
@@ -161,6 +170,7 @@ impl Direct {
         }
         let backend =
             BackendOptions { call_timeout_ms: options.call_timeout_ms, ..BackendOptions::default() };
+        let snapshots = Stores::new(backend.clone()).with_local_root(local_root);
         let backend = url.connect(&backend).map_err(|error| failure(&error))?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let store =
@@ -174,8 +184,9 @@ impl Direct {
             store,
             state: view.state.clone(),
             deployment: deployment.to_string(),
-            call_timeout_ms: options.call_timeout_ms,
+            snapshots,
             now_ms: SystemClock.wall_ms(),
+            call_timeout_ms: options.call_timeout_ms,
         })
     }
 }

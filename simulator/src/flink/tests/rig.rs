@@ -237,6 +237,7 @@ fn add_sidecar(
             entropy: Arc::new(entropy.clone()),
             backend: backend.clone(),
             kubernetes: None,
+            snapshots: Arc::default(),
         };
         let config = config(name, generation.lock().expect("not poisoned").clone());
         async move {
