@@ -9,6 +9,7 @@ mod counter;
 mod graphs;
 mod health;
 mod leaders;
+mod people;
 mod plan;
 pub mod problem;
 mod request;
@@ -25,8 +26,11 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use bytes::Bytes;
-use ha_store::{Answer, BlobRef, Change, Epoch, IdempotencyKey, Limits, Store, StoreError, View};
+use ha_store::{
+    Answer, BlobRef, Change, Clock, Entropy, Epoch, IdempotencyKey, Limits, Store, StoreError, View,
+};
 use http::{HeaderName, HeaderValue};
+use snapshot::Stores;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -35,6 +39,8 @@ use crate::config::Config;
 use crate::election::ElectionView;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
+use crate::planner::Wish;
+use crate::runtime::World;
 
 /// The newest epoch, on every answer.
 pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("holdfast-epoch");
@@ -47,6 +53,14 @@ pub struct Api {
     /// Where an election through a Lease stands.
     election: Option<watch::Receiver<ElectionView>>,
     metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Where snapshots are verified that a person names.
+    snapshot_stores: Arc<Stores>,
+    /// What a new generation restores, for its preview.
+    restore: Wish,
+    /// Only one preview at a time: each may verify a large snapshot.
+    previews: Arc<Semaphore>,
     limits: Limits,
     deployment: String,
     generation: String,
@@ -71,6 +85,7 @@ pub fn private(api: Api) -> Router {
             answered(&api, put(checkpoints::add).delete(checkpoints::remove)),
         )
         .route("/jobs/{job}/end", answered(&api, post(checkpoints::end)))
+        .route("/jobs/{job}/restored", answered(&api, post(checkpoints::restored)))
         .route("/jobs/{job}/cleanup", answered(&api, post(cleanup::job)))
         .route("/jobs/{job}/counter", answered(&api, get(counter::read).put(counter::set)))
         .route("/jobs/{job}/counter/next", answered(&api, post(counter::next)))
@@ -83,7 +98,11 @@ pub fn private(api: Api) -> Router {
         .route("/results/{kind}", answered(&api, get(results::list)))
         .route("/results/{kind}/{id}", answered(&api, get(results::read).put(results::create)))
         .route("/results/{kind}/{id}/clean", answered(&api, post(results::clean)))
-        .route("/cleanup", answered(&api, post(cleanup::deployment)));
+        .route("/cleanup", answered(&api, post(cleanup::deployment)))
+        .route("/snapshots/{id}/pin", answered(&api, post(people::pin)))
+        .route("/snapshots/{id}/unpin", answered(&api, post(people::unpin)))
+        .route("/reset", answered(&api, post(people::reset).delete(people::cancel_reset)))
+        .route("/collection", answered(&api, get(people::collection)));
     finish(Router::new().nest("/v1", v1).merge(for_people(&api)), api)
 }
 
@@ -101,6 +120,10 @@ fn for_people(api: &Api) -> Router<Api> {
         .route("/ready", answered(api, get(health::ready)))
         .route("/status", answered(api, get(health::status)))
         .route("/metrics", answered(api, get(health::metrics)))
+        .route("/v1/snapshots", answered(api, get(people::snapshots)))
+        .route("/v1/snapshots/{id}", answered(api, get(people::snapshot)))
+        .route("/v1/history", answered(api, get(people::history)))
+        .route("/v1/plan", answered(api, get(people::plan)))
 }
 
 fn finish(router: Router<Api>, api: Api) -> Router {
@@ -143,6 +166,7 @@ impl Api {
         leadership: Leadership,
         election: Option<watch::Receiver<ElectionView>>,
         metrics: Arc<Metrics>,
+        world: &World,
     ) -> Self {
         const REQUESTS_MAX: usize = 256;
         const SLACK_MS: u64 = 5_000;
@@ -151,6 +175,11 @@ impl Api {
             leadership,
             election,
             metrics,
+            clock: world.clock.clone(),
+            entropy: world.entropy.clone(),
+            snapshot_stores: world.snapshots.clone(),
+            restore: config.restore.clone(),
+            previews: Arc::new(Semaphore::new(1)),
             limits: config.store_options.limits.clone(),
             deployment: config.deployment.to_string(),
             generation: config.generation.clone(),

@@ -10,6 +10,7 @@
 //! | who is granted leadership | [`sessions`] |
 //! | who should try to lead, by a Kubernetes Lease | [`elector`] |
 //! | which leader addresses are published | [`leaders`] |
+//! | what people are shown, and whether what they ask for makes sense | [`views`], [`wishes`] |
 //! | what a new generation restores | [`planner`] |
 //! | what may be written, and what a lost answer means | the crate [`ha_store`] |
 //!
@@ -18,6 +19,7 @@
 //! | effect | file |
 //! | --- | --- |
 //! | drives the two machines, asks the store, checks the fence | [`leadership`] |
+//! | says what the next generation would restore | [`preview`] |
 //! | asks the API server, writes Events | [`election`] |
 //! | the `/v1` protocol of `docs/protocol.md` | [`api`] |
 //! | starts everything, and stops it in order | [`runtime`] |
@@ -39,8 +41,11 @@ pub mod leaders;
 pub mod leadership;
 pub mod metrics;
 pub mod planner;
+pub mod preview;
 pub mod runtime;
 pub mod sessions;
 pub mod settings;
+pub mod views;
+pub mod wishes;
 
 mod logging;
