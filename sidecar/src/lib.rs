@@ -10,6 +10,7 @@
 //! | who is granted leadership | [`sessions`] |
 //! | who should try to lead, by a Kubernetes Lease | [`elector`] |
 //! | which leader addresses are published | [`leaders`] |
+//! | what people are shown, and whether what they ask for makes sense | [`views`], [`wishes`] |
 //! | what may be written, and what a lost answer means | the crate [`ha_store`] |
 //!
 //! Then the effects around them:
@@ -40,5 +41,7 @@ pub mod metrics;
 pub mod runtime;
 pub mod sessions;
 pub mod settings;
+pub mod views;
+pub mod wishes;
 
 mod logging;
