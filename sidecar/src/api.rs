@@ -13,6 +13,7 @@ mod people;
 pub mod problem;
 mod request;
 mod results;
+mod savepoints;
 mod sessions;
 mod streams;
 
@@ -39,7 +40,9 @@ use crate::config::Config;
 use crate::election::ElectionView;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
+use crate::observation::Observation;
 use crate::runtime::World;
+use crate::savepoints::Savepoints;
 
 /// The newest epoch, on every answer.
 pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("holdfast-epoch");
@@ -57,6 +60,8 @@ pub struct Api {
     /// Where snapshots are verified that a person names.
     snapshot_stores: Arc<Stores>,
     call_timeout_ms: u64,
+    observation: Observation,
+    savepoints: Savepoints,
     limits: Limits,
     deployment: String,
     generation: String,
@@ -97,6 +102,8 @@ pub fn private(api: Api) -> Router {
         .route("/snapshots/{id}/pin", answered(&api, post(people::pin)))
         .route("/snapshots/{id}/unpin", answered(&api, post(people::unpin)))
         .route("/reset", answered(&api, post(people::reset).delete(people::cancel_reset)))
+        .route("/savepoints", answered(&api, post(savepoints::take)))
+        .route("/savepoints/{id}", answered(&api, get(savepoints::read)))
         .route("/collection", answered(&api, get(people::collection)));
     finish(Router::new().nest("/v1", v1).merge(for_people(&api)), api)
 }
@@ -161,6 +168,7 @@ impl Api {
         election: Option<watch::Receiver<ElectionView>>,
         metrics: Arc<Metrics>,
         world: &World,
+        observation: Observation,
     ) -> Self {
         const REQUESTS_MAX: usize = 256;
         const SLACK_MS: u64 = 5_000;
@@ -175,6 +183,8 @@ impl Api {
             entropy: world.entropy.clone(),
             snapshot_stores: Arc::new(Stores::new(backend)),
             call_timeout_ms,
+            savepoints: Savepoints::new(observation.clone()),
+            observation,
             limits: config.store_options.limits.clone(),
             deployment: config.deployment.to_string(),
             generation: config.generation.clone(),

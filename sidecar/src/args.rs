@@ -6,6 +6,7 @@
 mod exit;
 mod output;
 mod remote;
+mod savepoint;
 mod snapshots;
 
 use std::io;
@@ -39,6 +40,7 @@ enum Command {
     /// Look at checkpoints and savepoints
     #[command(subcommand)]
     Snapshots(snapshots::Snapshots),
+    Savepoint(savepoint::Savepoint),
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,6 +91,7 @@ impl Args {
                 Err(error) => refuse(&error),
             },
             Command::Snapshots(snapshots) => snapshots.run(),
+            Command::Savepoint(savepoint) => savepoint.run(),
         }
     }
 }

@@ -35,7 +35,7 @@ impl From<RequestError> for Problem {
             RequestError::Trouble(_) => Self::job_manager_unavailable(detail),
             RequestError::Malformed(_) => Self::malformed(detail),
             RequestError::Ambiguous { .. } | RequestError::NothingRuns { .. } => Self::conflict(detail),
-            RequestError::UnknownJob { job, .. } => Self::unknown_job_of_flink(&job, detail),
+            RequestError::UnknownJob { .. } => Self::unknown_job_of_flink(detail),
             RequestError::Full(_) => Self::limit_reached(detail),
         }
     }
