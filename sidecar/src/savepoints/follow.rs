@@ -104,12 +104,12 @@ impl Following {
 
     async fn poll(&self, job_manager: &JobManager) -> Outcome {
         let until = Instant::now() + FOLLOW_LIMIT;
-        let mut trouble = None;
         loop {
+            let mut trouble = None;
             match job_manager.savepoint(&self.taken.job, &self.taken.id).await.map(|it| it.completion()) {
                 Ok(Completion::Done { location }) => return Outcome::Done { location },
                 Ok(Completion::Failed { reason }) => return Outcome::Failed { reason },
-                Ok(Completion::InProgress) => trouble = None,
+                Ok(Completion::InProgress) => {}
                 Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => {
                     return Outcome::Lost { reason: error.to_string() };
                 }
