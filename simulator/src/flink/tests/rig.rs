@@ -238,6 +238,7 @@ fn add_sidecar(
             backend: backend.clone(),
             kubernetes: None,
             snapshots: Arc::default(),
+            connect: Arc::new(sidecar::job_manager::TcpConnect),
         };
         let config = config(name, generation.lock().expect("not poisoned").clone());
         async move {
