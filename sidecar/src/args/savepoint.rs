@@ -121,7 +121,7 @@ impl Savepoint {
                     self.timeout
                 )));
             }
-            tokio.block_on(sleep(POLL));
+            tokio.block_on(async { sleep(POLL).await });
         }
     }
 }

@@ -98,7 +98,11 @@ async fn begin(pod: &mut Pod<'_>, rollout: Rollout) -> Result<(Job, Option<Resto
 
 async fn running(pod: &mut Pod<'_>) -> Result<(Job, Option<Restored>)> {
     let job = pod.job_manager()?.wait_until_running().await?;
-    let restored = pod.job_manager()?.rest.restored(&job.id).await?;
+    let rest = &pod.job_manager()?.rest;
+    // For a moment after the tasks run, Flink says that the job is being initialized.
+    let restored =
+        wait::until("the job's statistics", END_LIMIT, async || Ok(rest.restored(&job.id).await.ok()))
+            .await?;
     Ok((job, restored))
 }
 
