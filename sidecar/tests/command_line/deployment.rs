@@ -125,7 +125,7 @@ impl Deployment {
     }
 
     /// A command that asks the store.
-    pub(crate) fn direct<'a>(&self, args: &[&'a str]) -> Vec<String> {
+    pub(crate) fn direct(&self, args: &[&str]) -> Vec<String> {
         let store = self.store();
         let rest = ["--store", &store, "--deployment", "orders"];
         args.iter().chain(&rest).map(|arg| (*arg).to_owned()).collect()
