@@ -123,6 +123,7 @@ impl Bench {
             session: SessionId::random(&*self.entropy),
             holder: "pod-a".to_owned(),
             generation: generation.to_owned(),
+            leads: true,
             epoch_hint: 0,
         }
     }

@@ -20,7 +20,7 @@
 //!
 //! // Leadership is an epoch that is in the log. From here on, everybody older is fenced.
 //! let session = SessionId::random(&SystemEntropy);
-//! let claim = Claim { session, holder: "pod-a".into(), generation: "rollout-1".into(), epoch_hint: 0 };
+//! let claim = Claim { session, holder: "pod-a".into(), generation: "rollout-1".into(), leads: true, epoch_hint: 0 };
 //! let epoch = store.claim(claim).await?.epoch;
 //!
 //! // A write has a key of its own, which every retry of it repeats.

@@ -42,6 +42,9 @@ pub struct Claim {
     pub holder: String,
     /// The rollout that the JobManager belongs to. At most 256 bytes.
     pub generation: String,
+    /// A JobManager is to lead under this epoch. In the same generation its jobs go on from their newest live checkpoints
+    /// then, so that savepoints newer than those are behind them. `false` for whoever only writes something down.
+    pub leads: bool,
     /// The new epoch is greater than this as well as than every epoch in the log (for a log that was lost). At most
     /// 2^53.
     pub epoch_hint: u64,

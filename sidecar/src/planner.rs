@@ -19,6 +19,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use crate::views::place_of;
 use ha_store::{
     ClaimMode, DeploymentState, Epoch, JobId, PlannedSnapshot, RestorePlan, Snapshot, SnapshotKind,
 };
@@ -196,7 +197,7 @@ impl<'a> Planner<'a> {
             return Step::Refuse(words::ambiguous(name, &known));
         }
         let Some(candidate) = known.first() else {
-            return self.from_elsewhere(strategy, name);
+            return self.elsewhere(strategy, name);
         };
         match self.judge(candidate) {
             Judged::Verify(pointer) => Step::Verify(pointer),
@@ -217,7 +218,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn from_elsewhere(&self, strategy: &str, path: &str) -> Step {
+    fn elsewhere(&self, strategy: &str, path: &str) -> Step {
         if path.parse::<u64>().is_ok() {
             return Step::Refuse(words::unknown_id(path, self.state));
         }
@@ -292,12 +293,12 @@ impl<'a> Planner<'a> {
 
     /// Known snapshots of that id, or at that place.
     fn find(&self, name: &str) -> Vec<Candidate<'a>> {
-        let place = words::place_of(name);
+        let place = place_of(name);
         let id: Option<u64> = name.parse().ok();
         let all = self.state.snapshots().map(|(job, snapshot)| Candidate { job, snapshot });
         let named = |c: &Candidate<'_>| match id {
             Some(id) => c.snapshot.id == id && c.snapshot.is_kept(),
-            None => words::place_of(&c.snapshot.pointer.external_pointer) == place,
+            None => place_of(&c.snapshot.pointer.external_pointer) == place,
         };
         all.filter(named).collect()
     }

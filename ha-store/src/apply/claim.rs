@@ -39,7 +39,11 @@ pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Appl
         state.applied_before = mem::take(&mut state.applied);
     }
     match state.generation.as_ref() {
-        Some(present) if *present == claim.generation => ledger::fail_over(state),
+        Some(present) if *present == claim.generation => {
+            if claim.leads {
+                ledger::fail_over(state);
+            }
+        }
         _ => {
             begin_generation(state, ctx);
             state.generation = Some(claim.generation.clone());

@@ -68,10 +68,15 @@ impl World {
     }
 
     fn claim(&mut self, generation: &str) {
+        self.claim_as(generation, true);
+    }
+
+    fn claim_as(&mut self, generation: &str, leads: bool) {
         let claim = Claim {
             session: SessionId::try_from("session").unwrap(),
             holder: "pod".to_owned(),
             generation: generation.to_owned(),
+            leads,
             epoch_hint: 0,
         };
         let epoch = self.state.epoch().next();

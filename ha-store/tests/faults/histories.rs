@@ -206,8 +206,13 @@ impl World {
         let session = SessionId::random(&*self.entropy);
         self.tasks.push(tokio::spawn(async move {
             let generation = "generation".to_owned();
-            let claim =
-                Claim { session: session.clone(), holder: "pod".to_owned(), generation, epoch_hint: 0 };
+            let claim = Claim {
+                session: session.clone(),
+                holder: "pod".to_owned(),
+                generation,
+                leads: true,
+                epoch_hint: 0,
+            };
             let claimed = store.claim(claim).await;
             let epoch = claimed.as_ref().map(|claimed| claimed.epoch);
             far.inner().oracle.claimed(&session, epoch);

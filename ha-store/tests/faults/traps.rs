@@ -77,6 +77,7 @@ impl Stage {
             session: SessionId::random(&*self.entropy),
             holder: "pod".to_owned(),
             generation: "generation".to_owned(),
+            leads: true,
             epoch_hint: 0,
         };
         store.claim(claim).await.unwrap().epoch
@@ -416,6 +417,7 @@ async fn a_create_of_a_dead_process_becomes_part_of_what_is_adopted_or_comes_too
             session: session.clone(),
             holder: "pod".to_owned(),
             generation: "generation".to_owned(),
+            leads: true,
             epoch_hint: 0,
         };
         let epoch = first.claim(claim).await.unwrap().epoch;

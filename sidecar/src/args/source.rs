@@ -211,6 +211,7 @@ impl Opened {
             session: SessionId::random(&SystemEntropy),
             holder: format!("holdfast {command}"),
             generation: state.generation.clone().unwrap_or_default(),
+            leads: false,
             epoch_hint: 0,
         };
         let epoch = self.store.claim(claim).await.map_err(told)?.epoch;

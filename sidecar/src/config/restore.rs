@@ -95,6 +95,7 @@ mod tests {
         let settings = Settings {
             deployment: Some("d".into()),
             store: Some("memory:///".into()),
+            election: Some("none".into()),
             restore: Some("snapshot:s3://b/chk-7".into()),
             max_snapshot_age: Some("3600000ms".into()),
             allow_non_restored_state: Some(true),

@@ -65,6 +65,7 @@ impl Preparing {
             session,
             holder: self.identity.clone(),
             generation: self.generation.clone(),
+            leads: true,
             epoch_hint: 0,
         };
         let claimed = self.store.claim(claim).await?;

@@ -3,6 +3,7 @@
 use ha_store::{DeploymentState, JobId, PlannedSnapshot, Snapshot, SnapshotKind, SnapshotState};
 
 use super::{Candidate, Strategy};
+use crate::views::place_of;
 
 pub(super) const ASKED_FOR_NOTHING: &str = "the strategy is none: the job starts without state";
 pub(super) const NEVER_RECORDED: &str =
@@ -154,17 +155,6 @@ pub(super) fn nothing_left(strategy: &Strategy, state: &DeploymentState, passed_
          state with --restore none",
         reasons.join("; ")
     )
-}
-
-/// Where a path leads, however it is written: a directory with or without its slash or the file in it, a local one with
-/// or without its scheme.
-pub(super) fn place_of(path: &str) -> String {
-    let path = path.trim_end_matches('/');
-    let path = path.strip_suffix("/_metadata").unwrap_or(path).trim_end_matches('/');
-    match path.strip_prefix("file:") {
-        Some(local) => format!("/{}", local.trim_start_matches('/')),
-        None => path.to_owned(),
-    }
 }
 
 /// Flink calls a checkpoint's directory `chk-7`; all else that can be restored is a savepoint.

@@ -41,7 +41,7 @@ fn pointer(id: u64) -> PointerRecord {
 
 fn claim(generation: &str, entropy: &Stream) -> Claim {
     let (holder, generation) = ("pod-a".to_owned(), generation.to_owned());
-    Claim { session: SessionId::random(entropy), holder, generation, epoch_hint: 0 }
+    Claim { session: SessionId::random(entropy), holder, generation, leads: true, epoch_hint: 0 }
 }
 
 /// A deployment's life, written by the product: two checkpoints, of which one is subsumed, a graph, the end and a second

@@ -225,3 +225,12 @@ fn a_reset_stands_until_a_plan_was_made_with_it() {
     world.set(plan("second", Some(1), ClaimMode::NoClaim)).unwrap();
     assert_eq!(world.state.reset, None);
 }
+
+#[test]
+fn whoever_only_writes_something_down_rolls_nothing_back() {
+    let mut world = World::new();
+    world.add(1, 36).unwrap();
+    world.saw_savepoint(37, false).unwrap();
+    world.claim_as("first", false);
+    assert!(world.rolled_back().is_empty(), "no JobManager went on from checkpoint 36");
+}
