@@ -6,9 +6,10 @@
 //! | pure | driver | is |
 //! | --- | --- | --- |
 //! | `election`, `answer` | `session`, `calls`, `publisher`, `http` | the adapter |
+//! |  | `rest`, `statistics` | the JobManager's REST server |
 //! | `master`, `coordinator`, `tolerance`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
 //! | `worker`, `task`, `state` | `task_manager` | a TaskManager |
-//! |  | `cluster` | what outlives the processes |
+//! |  | `cluster`, `files`, `snapshots` | what outlives the processes |
 //!
 //! # What it leaves out
 //! Records are processed as ranges; there is one chain of source, keyed state and sink per partition, so that a barrier
@@ -24,17 +25,21 @@ mod cluster;
 mod coordinator;
 mod election;
 mod end;
+mod files;
 mod http;
 mod job;
 mod job_manager;
 mod master;
 mod process;
 mod publisher;
+mod rest;
 mod restart;
 mod scope;
 mod session;
+mod snapshots;
 mod start;
 mod state;
+mod statistics;
 mod task;
 mod task_manager;
 #[cfg(test)]
@@ -44,6 +49,10 @@ mod wire;
 mod worker;
 
 pub use self::cluster::{Adapter, Cluster};
+pub(crate) use self::files::found;
+pub use self::files::{BUCKET, ROOT, StateFile, StateFiles};
+use std::sync::Arc;
+
 use crate::plan::Job;
 use crate::points::Points;
 use crate::seed::Stream;
@@ -71,6 +80,8 @@ pub struct Env {
     pub points: Points,
     /// This process's own randomness.
     pub stream: Stream,
+    /// The wall clock of the pod.
+    pub clock: Arc<dyn ha_store::Clock>,
 }
 
 /// One JobManager process. It ends as Flink's do: 0 when the application is over, 163 when the job has FAILED, 2 after a

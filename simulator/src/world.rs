@@ -136,10 +136,11 @@ impl Scene {
     fn new(plan: &Plan, product: &Product, trace: Trace) -> Self {
         let (points, active) = (Points::of(plan), Active::default());
         let latency = (plan.world.store_latency_ms, plan.world.api_latency_ms);
-        let store = FarSide::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.0)
-            .aging(plan.world.store_ages_times);
-        let api = ApiServer::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.1);
         let (service, cluster) = (Service::default(), Cluster::new(product.adapter));
+        let store = FarSide::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.0)
+            .aging(plan.world.store_ages_times)
+            .with_state(cluster.files().clone());
+        let api = ApiServer::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.1);
         let (plan, product) = (Arc::new(plan.clone()), product.clone());
         Self { plan, product, trace, points, active, store, api, service, cluster }
     }

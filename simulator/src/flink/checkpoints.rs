@@ -13,7 +13,9 @@ use super::answer::UNKNOWN_JOB;
 use super::calls::{CallError, REQUEST_TIMEOUT_MS};
 use super::http::Call;
 use super::process::{Exit, Process};
+use super::snapshots::{self, Kind};
 use super::state::Snapshot;
+use super::statistics::Taken;
 use crate::plan::Point;
 use crate::trace::{AddAnswer, Event, JobStatus, reached};
 
@@ -22,7 +24,15 @@ use crate::trace::{AddAnswer, Event, JobStatus, reached};
 pub(super) struct Checkpoints {
     process: Process,
     epoch: u64,
-    completed: VecDeque<(u64, Snapshot)>,
+    completed: VecDeque<Completed>,
+}
+
+/// A checkpoint that is in the store of Flink: its id, where it is, and what is in it.
+#[derive(Debug, Clone)]
+struct Completed {
+    id: u64,
+    pointer: String,
+    snapshot: Snapshot,
 }
 
 /// A pointer, as the adapter's `PointerRecord` writes it.
@@ -30,8 +40,8 @@ pub(super) struct Checkpoints {
 struct Pointer {
     external_pointer: String,
     kind: String,
-    trigger_timestamp_ms: u64,
-    completion_timestamp_ms: u64,
+    trigger_timestamp_ms: i64,
+    completion_timestamp_ms: i64,
     properties: String,
     restored_properties: Option<String>,
 }
@@ -44,6 +54,12 @@ struct Listing {
 #[derive(Debug, Deserialize)]
 struct Listed {
     id: u64,
+    pointer: ListedPointer,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListedPointer {
+    external_pointer: String,
 }
 
 /// Why the job's checkpoints could not be recovered.
@@ -69,14 +85,13 @@ impl Checkpoints {
         let readable = answer.filter(|answer| answer.problem.is_none());
         let listed = readable.map(|answer| answer.json::<Listing>().checkpoints).unwrap_or_default();
         let mut completed = VecDeque::new();
-        for Listed { id } in listed {
+        for Listed { id, pointer } in listed {
+            let pointer = pointer.external_pointer;
             process.work(5, 40).await;
-            match process.cluster.read_files(&process.env.job_id, id) {
-                Some(snapshot) => completed.push_back((id, snapshot)),
-                None if adapter.skip_unreadable_newest => {}
-                None => {
-                    return Err(NotRecovered::Failed(format!("the files of checkpoint {id} are missing")));
-                }
+            match process.cluster.read_files(&pointer) {
+                Ok((_, snapshot)) => completed.push_back(Completed { id, pointer, snapshot }),
+                Err(_) if adapter.skip_unreadable_newest => {}
+                Err(why) => return Err(NotRecovered::Failed(format!("checkpoint {id}: {why}"))),
             }
         }
         if adapter.restores_oldest {
@@ -87,30 +102,40 @@ impl Checkpoints {
 
     /// The newest one.
     pub(super) fn latest(&self) -> Option<(u64, &Snapshot)> {
-        self.completed.back().map(|(id, snapshot)| (*id, snapshot))
+        self.completed.back().map(|newest| (newest.id, &newest.snapshot))
+    }
+
+    /// Notes that the newest one is restored.
+    pub(super) fn tell_restored(&self) {
+        if let Some(newest) = self.completed.back() {
+            self.process.statistics.restored(newest.id, &newest.pointer, false);
+        }
     }
 
     /// Writes the checkpoint's metadata and records it: Flink's commit point. `Ok(Some(cause))`: it has failed.
     pub(super) async fn add(&mut self, id: u64, snapshot: Snapshot) -> Result<Option<String>, Exit> {
         let process = self.process.clone();
         let job = process.env.job_id.clone();
-        let triggered_ms = process.env.trace.now_ms();
         process.work(10, 50).await;
-        if process.cluster.checkpoint_files_fail() || !process.cluster.write_files(&job, id, &snapshot) {
+        let path = snapshots::pointer(&job, id, Kind::Checkpoint);
+        if !self.write(&path, id, Kind::Checkpoint, &snapshot) {
             return Ok(Some("its metadata cannot be written".to_owned()));
         }
         process.record(Event::CheckpointWritten { job: job.clone(), id });
         process.env.points.reach(Point::BeforeAdd, &process.env.actor).await;
         process.record(Event::AddAsked { job: job.clone(), id, epoch: self.epoch });
-        let pointer = Pointer::of(&job, id, triggered_ms, process.env.trace.now_ms());
-        let path = process.job_path(&format!("/checkpoints/{id}"));
-        let call = Call::write(Method::PUT, path, self.epoch, process.calls.key()).json(&pointer);
+        let pointer =
+            Pointer::of(path.clone(), process.statistics.triggered_ms(id), process.statistics.now_ms());
+        let url = process.job_path(&format!("/checkpoints/{id}"));
+        let call = Call::write(Method::PUT, url, self.epoch, process.calls.key()).json(&pointer);
         let answer = self.answered(process.calls.add(&call).await);
         let epoch = self.epoch;
         process.record(Event::AddAnswered { job, id, epoch, answer: answer.clone() });
         match answer {
             AddAnswer::Recorded => {
-                self.completed.push_back((id, snapshot));
+                let taken = Taken { id, pointer: &path, is_savepoint: false, stops: false };
+                process.statistics.completed(taken);
+                self.completed.push_back(Completed { id, pointer: path, snapshot });
                 self.subsume().await?;
                 Ok(None)
             }
@@ -119,29 +144,49 @@ impl Checkpoints {
                 Err(CallError::Halt("ambiguous add".to_owned()).into())
             }
             AddAnswer::Unknown => {
-                delete_files(&process, id);
+                delete_files(&process, id, &path);
                 Ok(Some("its outcome is unknown".to_owned()))
             }
             AddAnswer::NotRecorded { problem } => {
                 // CheckpointCoordinator#cleanCheckpointOnFailedStoring
-                delete_files(&process, id);
+                delete_files(&process, id, &path);
                 Ok(Some(problem))
             }
         }
     }
 
-    /// Writes a savepoint's files. Nobody records it: it is the user's, and no part of the job deletes it. `Some(cause)`: it
-    /// has failed.
-    pub(super) async fn save(&self, id: u64, stops: bool, snapshot: &Snapshot) -> Option<String> {
+    /// Writes a savepoint's files, to this directory or to where savepoints are written. Nobody records it: it is the user's,
+    /// and no part of the job deletes it. Its external pointer.
+    ///
+    /// # Errors
+    /// Why it has failed.
+    pub(super) async fn save(
+        &self,
+        id: u64,
+        stops: bool,
+        directory: Option<&str>,
+        snapshot: &Snapshot,
+    ) -> Result<String, String> {
         let process = &self.process;
         let job = process.env.job_id.clone();
         process.work(10, 50).await;
-        if process.cluster.checkpoint_files_fail() || !process.cluster.write_files(&job, id, snapshot) {
-            return Some("its metadata cannot be written".to_owned());
+        let pointer = match directory {
+            Some(directory) => snapshots::savepoint_in(directory, &job, id),
+            None => snapshots::pointer(&job, id, Kind::Savepoint),
+        };
+        if !self.write(&pointer, id, Kind::Savepoint, snapshot) {
+            return Err("its metadata cannot be written".to_owned());
         }
         let offsets = snapshot.iter().map(|(partition, state)| (*partition, state.offset)).collect();
         process.record(Event::SavepointCompleted { job, id, epoch: self.epoch, stops, offsets });
-        None
+        process.statistics.completed(Taken { id, pointer: &pointer, is_savepoint: true, stops });
+        Ok(pointer)
+    }
+
+    /// False: the files cannot be written.
+    fn write(&self, pointer: &str, id: u64, kind: Kind, snapshot: &Snapshot) -> bool {
+        let cluster = &self.process.cluster;
+        !cluster.checkpoint_files_fail() && cluster.write_files(pointer, id, kind, snapshot)
     }
 
     fn answered(&self, answer: Result<super::answer::Answer, CallError>) -> AddAnswer {
@@ -166,12 +211,12 @@ impl Checkpoints {
         let process = self.process.clone();
         let retained = process.env.job.checkpoints_retained.max(1) as usize;
         while self.completed.len() > retained {
-            let Some((id, _)) = self.completed.pop_front() else { break };
+            let Some(Completed { id, pointer, .. }) = self.completed.pop_front() else { break };
             if process.cluster.adapter().files_before_pointer {
-                delete_files(&process, id);
+                delete_files(&process, id, &pointer);
             }
             match self.remove(id).await {
-                Ok(()) => delete_files_later(&process, id),
+                Ok(()) => delete_files_later(&process, id, pointer),
                 Err(CallError::Refused(problem)) => {
                     tracing::debug!(problem, id, "fail to subsume the old checkpoint");
                 }
@@ -192,16 +237,16 @@ impl Checkpoints {
     pub(super) async fn shut_down(self, status: JobStatus) -> Result<(), CallError> {
         let process = &self.process;
         let keeps = process.env.job.retain_on_cancellation && status != JobStatus::Finished;
-        let discarded: Vec<u64> = self.completed.iter().map(|(id, _)| *id).filter(|_| !keeps).collect();
+        let discarded: Vec<u64> = self.completed.iter().map(|one| one.id).filter(|_| !keeps).collect();
         if !process.cluster.adapter().end_is_not_said {
             let body = json!({"status": status_name(status), "discarded": discarded});
             let call = Call::write(Method::POST, process.job_path("/end"), self.epoch, process.calls.key());
             process.calls.write(&call.json(&body), &[UNKNOWN_JOB]).await?;
         }
-        for (id, _) in &self.completed {
+        for Completed { id, pointer, .. } in &self.completed {
             self.remove(*id).await?;
             if !keeps {
-                delete_files_later(process, *id);
+                delete_files_later(process, *id, pointer.clone());
             }
         }
         let call =
@@ -219,28 +264,29 @@ pub(super) fn status_name(status: JobStatus) -> &'static str {
     }
 }
 
-fn delete_files(process: &Process, id: u64) {
+fn delete_files(process: &Process, id: u64, pointer: &str) {
     let job = process.env.job_id.clone();
-    if process.cluster.delete_files(&job, id) {
+    if process.cluster.delete_files(pointer) {
+        process.statistics.discarded(id);
         process.record(Event::CheckpointFilesDeleted { job, id });
     }
 }
 
 /// On Flink's io executor: nobody waits for it.
-fn delete_files_later(process: &Process, id: u64) {
+fn delete_files_later(process: &Process, id: u64, pointer: String) {
     let process = process.clone();
     process.scope.clone().spawn(async move {
         process.work(5, 50).await;
-        delete_files(&process, id);
+        delete_files(&process, id, &pointer);
     });
 }
 
 // === impl Pointer ===
 
 impl Pointer {
-    fn of(job: &str, id: u64, triggered_ms: u64, completed_ms: u64) -> Self {
+    fn of(external_pointer: String, triggered_ms: i64, completed_ms: i64) -> Self {
         Self {
-            external_pointer: format!("s3://simulated/{job}/chk-{id}"),
+            external_pointer,
             kind: "checkpoint".to_owned(),
             trigger_timestamp_ms: triggered_ms,
             completion_timestamp_ms: completed_ms,

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::files::StateFiles;
+use super::snapshots::{self, Kind};
 use super::state::{Attempt, Snapshot, Transaction};
 use crate::trace::{Event, Trace};
 
@@ -13,6 +15,7 @@ use crate::trace::{Event, Trace};
 #[derive(Debug, Clone)]
 pub struct Cluster {
     inner: Arc<Mutex<Inner>>,
+    files: StateFiles,
     changed: Arc<watch::Sender<u64>>,
     adapter: Adapter,
 }
@@ -57,7 +60,6 @@ pub struct Adapter {
 
 #[derive(Debug, Default)]
 struct Inner {
-    files: BTreeMap<(String, u64), Snapshot>,
     transactions: BTreeMap<Transaction, Fate>,
     switches: Switches,
 }
@@ -90,7 +92,13 @@ struct Switches {
 impl Cluster {
     /// An empty one, for a deployment whose JobManagers have this adapter.
     pub fn new(adapter: Adapter) -> Self {
-        Self { inner: Arc::default(), changed: Arc::new(watch::Sender::new(0)), adapter }
+        let (inner, files) = Default::default();
+        Self { inner, files, changed: Arc::new(watch::Sender::new(0)), adapter }
+    }
+
+    /// The bucket of checkpoints and savepoints.
+    pub fn files(&self) -> &StateFiles {
+        &self.files
     }
 
     /// The switches of the adapter.
@@ -139,7 +147,18 @@ impl Cluster {
 
     /// Are the files of this checkpoint or savepoint there?
     pub fn has_files(&self, job: &str, id: u64) -> bool {
-        self.lock().files.contains_key(&(job.to_owned(), id))
+        let kinds = [Kind::Checkpoint, Kind::Savepoint];
+        kinds.iter().any(|kind| snapshots::exists(&self.files, &snapshots::pointer(job, id, *kind)))
+    }
+
+    /// Writes a checkpoint of two partitions; its external pointer.
+    #[cfg(test)]
+    pub(crate) fn example_snapshot(&self) -> String {
+        let job = "00000000000000000000000000000001";
+        let pointer = snapshots::pointer(job, 7, Kind::Checkpoint);
+        let snapshot = [0, 1].map(|partition| (partition, Default::default())).into();
+        assert!(self.write_files(&pointer, 7, Kind::Checkpoint, &snapshot));
+        pointer
     }
 
     // --- for the processes ---
@@ -204,24 +223,19 @@ impl Cluster {
         });
     }
 
-    /// Writes the files of a checkpoint or savepoint. False: there are files under this id already, and nothing was changed.
-    pub(super) fn write_files(&self, job: &str, id: u64, snapshot: &Snapshot) -> bool {
-        let files = &mut self.lock().files;
-        let key = (job.to_owned(), id);
-        if files.contains_key(&key) {
-            return false;
-        }
-        files.insert(key, snapshot.clone());
-        true
+    /// Writes the files of a checkpoint or savepoint. False: there are files already, and nothing was changed.
+    pub(super) fn write_files(&self, pointer: &str, id: u64, kind: Kind, snapshot: &Snapshot) -> bool {
+        snapshots::write(&self.files, pointer, id, kind, snapshot)
     }
 
-    pub(super) fn read_files(&self, job: &str, id: u64) -> Option<Snapshot> {
-        self.lock().files.get(&(job.to_owned(), id)).cloned()
+    /// Reads a snapshot to restore it. An error says what is wrong with it.
+    pub(super) fn read_files(&self, pointer: &str) -> Result<(u64, Snapshot), String> {
+        snapshots::read(&self.files, pointer)
     }
 
     /// True: they were there.
-    pub(super) fn delete_files(&self, job: &str, id: u64) -> bool {
-        self.lock().files.remove(&(job.to_owned(), id)).is_some()
+    pub(super) fn delete_files(&self, pointer: &str) -> bool {
+        snapshots::delete(&self.files, pointer)
     }
 
     /// A sink prepared it.

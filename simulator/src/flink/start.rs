@@ -9,6 +9,7 @@ use super::calls::CallError;
 use super::checkpoints::{Checkpoints, NotRecovered};
 use super::http::Call;
 use super::process::{Exit, Leading, Process, exit};
+use super::rest::REST_PORT;
 use crate::trace::{Event, JobStatus, reached};
 
 /// What came of it.
@@ -48,7 +49,8 @@ struct Graph {
 /// The order of the calls is Flink's.
 pub(super) async fn start(process: &Process, leading: &Leading) -> Result<Started, Exit> {
     process.work(10, 60).await;
-    publish(process, leading, "restserver");
+    let host = process.env.listen.split(':').next().unwrap_or_default();
+    process.publisher.publish("restserver", &leading.session, &format!("http://{host}:{REST_PORT}"));
     let dirty = dirty_result(process, leading.epoch).await?;
     let recovered = recover_graph(process, leading.epoch).await?;
     publish(process, leading, "resourcemanager");
@@ -65,6 +67,7 @@ pub(super) async fn start(process: &Process, leading: &Leading) -> Result<Starte
     if !recovered {
         submit(process, leading.epoch).await?;
     }
+    process.statistics.begin();
     match restore(process, leading.epoch).await {
         Ok(checkpoints) => {
             publish(process, leading, &process.job_component());
@@ -141,6 +144,7 @@ async fn restore(process: &Process, epoch: u64) -> Result<Checkpoints, NotRecove
     process.calls.needed(&call.json(&json!({"value": 1})), &[]).await?;
     let from = checkpoints.latest().map(|(id, _)| id);
     process.record(Event::JobRestored { job: process.env.job_id.clone(), epoch, from, failover: true });
+    checkpoints.tell_restored();
     if process.cluster.take_stop_undone() {
         process.env.trace.reached(&process.env.actor, reached::STOP_UNDONE);
     }

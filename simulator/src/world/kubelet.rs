@@ -1,5 +1,7 @@
 //! The kubelets and the Job controller, acting: processes start, end, are killed, and the API server learns of it.
 
+use std::sync::Arc;
+
 use super::clock::PodClock;
 use super::host::{Host, Start};
 use super::jobs::Action;
@@ -313,6 +315,7 @@ impl World<'_> {
             sidecar: format!("{}:{PRIVATE_PORT}", self.slots[pod.slot].sidecar.name()),
             listen: format!("{actor}:{RPC_PORT}"),
             generation: pod.generation.clone(),
+            clock: Arc::new(self.kubelets[index].clock.clone()),
             ..self.env(&actor, self.process_stream(index, Process::JobManager))
         };
         let cluster = self.scene.cluster.clone();
@@ -355,6 +358,7 @@ impl World<'_> {
             job: self.scene.plan.job.clone(),
             trace: self.scene.trace.clone(),
             points: self.scene.points.clone(),
+            clock: Arc::new(PodClock::new(self.scene.trace.clone(), 0, 0, &Stream::new(0, "no clock"))),
             stream,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::rig::{JOB, JOB_MANAGER, Options, Rig, SIDECAR};
 use crate::flink::Adapter;
+use crate::flink::snapshots::{self, Kind};
 use crate::plan::{Job, Point, When};
 use crate::trace::Event;
 
@@ -43,7 +44,9 @@ fn the_newest_checkpoint_is_restored_and_not_the_oldest() {
 
 #[test]
 fn a_checkpoint_whose_files_are_missing_is_not_skipped() {
-    let lost = |rig: &Rig, newest| assert!(rig.cluster.delete_files(JOB, newest));
+    let lost = |rig: &Rig, newest| {
+        assert!(rig.cluster.delete_files(&snapshots::pointer(JOB, newest, Kind::Checkpoint)))
+    };
     assert_eq!(restored_after(keeping(3, Adapter::default()), lost), None);
     let adapter = Adapter { skip_unreadable_newest: true, ..Adapter::default() };
     assert_eq!(restored_after(keeping(3, adapter), lost), Some(Some(3)));

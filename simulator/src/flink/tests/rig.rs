@@ -110,6 +110,7 @@ impl Rig {
             trace: trace.clone(),
             points: points.clone(),
             stream: Stream::new(seed, JOB_MANAGER),
+            clock: Arc::new(SimulatedClock(trace.clone())),
         };
         let pods = [(SIDECAR, JOB_MANAGER), (RIVAL_SIDECAR, RIVAL)];
         for (sidecar, job_manager) in pods.into_iter().take(1 + usize::from(rival)) {
