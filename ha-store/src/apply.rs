@@ -5,6 +5,8 @@
 
 mod claim;
 mod jobs;
+mod ledger;
+mod plan;
 mod results;
 
 pub(crate) use claim::{apply_claim, check_claim};
@@ -76,6 +78,13 @@ pub(crate) fn apply(
             results::create(state, *kind, id, status, payload, key, ctx)?
         }
         Change::CleanResult { kind, id } => results::clean(state, *kind, id)?,
+        Change::RecordSavepoint { job, id, pointer, rolled_back } => {
+            ledger::record_savepoint(state, job, *id, pointer, *rolled_back, ctx)?
+        }
+        Change::RecordRestore { job, id } => ledger::record_restore(state, job, *id),
+        Change::SetPlan { plan } => plan::set_plan(state, plan, ctx)?,
+        Change::SetReset { reset } => plan::set_reset(state, reset.as_ref(), ctx)?,
+        Change::Pin { external_pointer, pinned } => ledger::pin(state, external_pointer, *pinned, ctx)?,
     };
     if outcome.changed {
         push_bounded(

@@ -1,6 +1,6 @@
 //! What can be asked of the state, and what it answers.
 
-use crate::state::{BlobRef, GraphEntry, PointerRecord, ResultKind};
+use crate::state::{BlobRef, GraphEntry, PointerRecord, Reset, RestorePlan, ResultKind};
 use crate::{JobId, ResultId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -96,6 +96,45 @@ pub enum Change {
     },
     /// The same for every job.
     CleanDeployment,
+    /// A savepoint was seen. It never passes through Flink's checkpoint store, so it is never live.
+    /// Answers `Created`, `Changed` if it turns out to be rolled back, or `Unchanged`.
+    RecordSavepoint {
+        /// The job.
+        job: JobId,
+        /// Flink's checkpoint id.
+        id: u64,
+        /// The savepoint.
+        pointer: PointerRecord,
+        /// Whether its job is known to have been restored from something older after it was complete.
+        rolled_back: bool,
+    },
+    /// The job is about to be restored from this checkpoint: newer snapshots of it are rolled back.
+    /// Answers `Value` with how many were not marked before.
+    RecordRestore {
+        /// The job.
+        job: JobId,
+        /// Flink's checkpoint id.
+        id: u64,
+    },
+    /// Sets the restore plan of the present generation, and with it grants a [`Reset`] that was asked for. Answers
+    /// `Created`; `Unchanged` if this very plan stands there; refused if another one does.
+    SetPlan {
+        /// The plan.
+        plan: RestorePlan,
+    },
+    /// Says what the next generation starts from, or (`None`) takes that back. Answers `Changed` or `Unchanged`.
+    SetReset {
+        /// The wish.
+        reset: Option<Reset>,
+    },
+    /// Keeps a snapshot, or lets it go. Refused for a checkpoint that is live: Flink deletes its files by its own count.
+    /// Answers `Changed` or `Unchanged`.
+    Pin {
+        /// Where the snapshot is, as Flink names it.
+        external_pointer: String,
+        /// Keep or let go.
+        pinned: bool,
+    },
 }
 
 /// What must stand where a graph is put.
@@ -161,13 +200,19 @@ impl Change {
             | Self::NextCheckpointId { .. }
             | Self::SetCheckpointId { .. }
             | Self::PutGraph { .. }
+            | Self::RecordSavepoint { .. }
+            | Self::SetReset { .. }
             | Self::CreateResult { .. } => true,
+            // Without a plan nobody is granted, so it is held to its own limits only.
+            Self::SetPlan { .. } => false,
             Self::RemoveCheckpoint { .. }
             | Self::ClearCheckpoints { .. }
             | Self::EndJob { .. }
             | Self::DropGraph { .. }
             | Self::CleanResult { .. }
             | Self::CleanJob { .. }
+            | Self::RecordRestore { .. }
+            | Self::Pin { .. }
             | Self::CleanDeployment => false,
         }
     }

@@ -105,6 +105,30 @@ pub enum Refusal {
         /// The id asked for.
         id: ResultId,
     },
+    /// No snapshot is there.
+    #[error(
+        "no snapshot at {external_pointer} is known to this deployment; `holdfast snapshots list` shows those that are"
+    )]
+    UnknownSnapshot {
+        /// Where it should be.
+        external_pointer: String,
+    },
+    /// Flink deletes the files of a live checkpoint when newer ones take its place, whatever anybody wants.
+    #[error(
+        "checkpoint {id} is live, and Flink deletes its files when newer ones take its place; to keep this state, take a savepoint with `holdfast savepoint` and pin that"
+    )]
+    NotPinnable {
+        /// Flink's checkpoint id.
+        id: u64,
+    },
+    /// A plan is for the generation that it was made for.
+    #[error("the plan is for generation {planned}, and the present one is {present}: plan again")]
+    WrongGeneration {
+        /// The plan's.
+        planned: String,
+        /// The state's.
+        present: String,
+    },
     /// It is there already, with another content.
     #[error("{what} exists already, with another content")]
     AlreadyExists {

@@ -127,7 +127,8 @@ pub use ids::{
 pub use options::{Limits, StoreOptions};
 pub use record::{FORMAT, RecordHeader, RecordKind};
 pub use state::{
-    Applied, ArchivedResult, BlobRef, DeploymentState, Grant, GraphEntry, JobState, PointerRecord,
-    ReleasedBlob, ResultEntry, ResultKind, Results, Snapshot, SnapshotKind, SnapshotState,
+    Applied, ArchivedResult, BlobRef, ClaimMode, DeploymentState, Grant, GraphEntry, JobState,
+    PlannedSnapshot, PointerRecord, ReleasedBlob, Reset, RestorePlan, ResultEntry, ResultKind, Results,
+    Snapshot, SnapshotKind, SnapshotState,
 };
 pub use store::{Claim, Claimed, Collected, Store, View};

@@ -24,6 +24,12 @@ pub struct Limits {
     pub live_checkpoints_max: usize,
     /// Snapshots of one job that are not live any more.
     pub snapshot_history_max: usize,
+    /// Those among them whose files are gone: they are kept for people only.
+    pub gone_snapshots_max: usize,
+    /// Pinned snapshots of one job.
+    pub pins_max: usize,
+    /// Restore plans of earlier generations.
+    pub plan_history_max: usize,
     /// Past grants of leadership.
     pub grant_history_max: usize,
     /// Writes whose answer is kept for a retry, per epoch. No caller may have more in flight.
@@ -48,6 +54,9 @@ impl Default for Limits {
             archived_results_max: 200,
             live_checkpoints_max: 1000,
             snapshot_history_max: 200,
+            gone_snapshots_max: 50,
+            pins_max: 100,
+            plan_history_max: 50,
             grant_history_max: 50,
             idempotency_keys_max: 64,
             released_blobs_max: 256,

@@ -163,6 +163,7 @@ mod tests {
         let grant = Grant {
             session: SessionId::try_from("s").unwrap(),
             holder: "pod-a".to_owned(),
+            generation: "1".to_owned(),
             epoch: Epoch::new(3),
             claimed_at_ms: 1,
         };

@@ -4,6 +4,10 @@
 //! histories by dropping their oldest entry ([`Limits`](crate::Limits)). Changes go through
 //! [`apply`](crate::apply), and only through the log.
 
+mod restore;
+
+pub use restore::{ClaimMode, PlannedSnapshot, Reset, RestorePlan};
+
 use crate::{Answer, Epoch, IdempotencyKey, JobId, JobStatus, Nonce, ResultId, Sequence, SessionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +27,18 @@ pub struct DeploymentState {
     pub grants: VecDeque<Grant>,
     /// What is known of each job.
     pub jobs: BTreeMap<JobId, JobState>,
+    /// Whether a snapshot was ever recorded. `false` proves that there is nothing to restore; it never goes back.
+    #[serde(default)]
+    pub snapshots_seen: bool,
+    /// What the jobs of this generation restore; `None` until it is planned.
+    #[serde(default)]
+    pub plan: Option<RestorePlan>,
+    /// Plans of earlier generations, oldest first.
+    #[serde(default)]
+    pub plans: VecDeque<RestorePlan>,
+    /// What the next generation is to start from, if somebody said so.
+    #[serde(default)]
+    pub reset: Option<Reset>,
     /// Terminal results of this generation.
     pub results: Results,
     /// Terminal results of earlier generations, oldest first. Nothing is decided by them.
@@ -49,6 +65,9 @@ pub struct Grant {
     pub session: SessionId,
     /// Who claimed it, for people (a pod's name).
     pub holder: String,
+    /// The rollout that it was claimed for.
+    #[serde(default)]
+    pub generation: String,
     /// The fencing token.
     pub epoch: Epoch,
     /// When, by the claimant's clock. Unix milliseconds; nothing is decided by it.
@@ -61,7 +80,8 @@ pub struct Grant {
 pub struct JobState {
     /// The live snapshots by checkpoint id: what Flink's checkpoint store holds.
     pub checkpoints: BTreeMap<u64, Snapshot>,
-    /// Snapshots that are not live any more, in the order in which they left.
+    /// Snapshots that are not live, in the order in which they left or, for savepoints, were seen. When it is full,
+    /// those whose files are gone make room first, and pinned ones never.
     pub history: VecDeque<Snapshot>,
     /// The id that the next checkpoint gets. Never goes down.
     pub next_checkpoint_id: u64,
@@ -101,8 +121,19 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// When it was added, by the writer's clock. Unix milliseconds.
     pub added_at_ms: i64,
-    /// The epoch under which it left the live ones; `None` while it is live.
+    /// The epoch under which it left the live ones, or was seen for a savepoint; `None` while it is live.
     pub left_epoch: Option<Epoch>,
+    /// The job was restored from an older snapshot after this one was complete: what it did in between was taken back,
+    /// and may have been aborted in its sinks. Such a snapshot is not the newest of anything.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rolled_back: bool,
+    /// Somebody wants its files kept.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pinned: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What became of a snapshot.
@@ -304,6 +335,13 @@ impl DeploymentState {
         let results = self.results.jobs.values().chain(self.results.applications.values());
         let archived = self.archived_results.iter().map(|archived| &archived.result);
         graphs.chain(results.chain(archived).map(|result| &result.payload)).collect()
+    }
+
+    /// Every snapshot that is known, of whatever job, with the job that recorded it.
+    pub fn snapshots(&self) -> impl Iterator<Item = (&JobId, &Snapshot)> {
+        self.jobs.iter().flat_map(|(job, state)| {
+            state.history.iter().chain(state.checkpoints.values()).map(move |snapshot| (job, snapshot))
+        })
     }
 
     /// Whether a record at or after `collected_before` may name this blob.

@@ -1,6 +1,6 @@
 //! What a grant of leadership does to the state.
 
-use super::{Applying, check_text, jobs, push_bounded, release};
+use super::{Applying, check_text, jobs, ledger, push_bounded, release};
 use crate::state::{ArchivedResult, DeploymentState, Grant, JobState, ResultKind, SnapshotState};
 use crate::{Claim, Refusal};
 use std::mem;
@@ -21,14 +21,16 @@ pub(crate) fn check_claim(claim: &Claim) -> Result<(), Refusal> {
 
 /// Records the grant of `ctx.epoch`.
 ///
-/// Within a generation nothing else changes: what ended stays ended (P5). A new generation is a new rollout of the
-/// deployment: it runs its own graph, so stored ones are dropped; results of the old one are set aside; and what
-/// its jobs left behind is live again, for the new ones to continue from.
+/// Within a generation nothing else changes but that savepoints newer than where a job goes on from are behind it: what
+/// ended stays ended (P5). A new generation is a new rollout of the deployment: it runs its own graph, so stored ones are
+/// dropped; results of the old one are set aside; and Flink finds nothing in its checkpoint store, because what it
+/// restores is the plan's to say.
 pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Applying<'_>) {
     assert!(ctx.epoch > state.epoch(), "a claim raises the epoch");
     let grant = Grant {
         session: claim.session.clone(),
         holder: claim.holder.clone(),
+        generation: claim.generation.clone(),
         epoch: ctx.epoch,
         claimed_at_ms: ctx.now_ms,
     };
@@ -36,9 +38,12 @@ pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Appl
         push_bounded(&mut state.grants, before, ctx.limits.grant_history_max);
         state.applied_before = mem::take(&mut state.applied);
     }
-    if state.generation.as_ref() != Some(&claim.generation) {
-        begin_generation(state, ctx);
-        state.generation = Some(claim.generation.clone());
+    match state.generation.as_ref() {
+        Some(present) if *present == claim.generation => ledger::fail_over(state),
+        _ => {
+            begin_generation(state, ctx);
+            state.generation = Some(claim.generation.clone());
+        }
     }
 }
 
@@ -48,9 +53,12 @@ fn begin_generation(state: &mut DeploymentState, ctx: &Applying<'_>) {
         release(state, graph.blob, ctx);
     }
     archive_results(state, ctx);
+    if let Some(plan) = state.plan.take() {
+        push_bounded(&mut state.plans, plan, ctx.limits.plan_history_max);
+    }
     for job in state.jobs.values_mut() {
         job.ended = None;
-        revive(job, ctx);
+        settle(job, ctx);
     }
 }
 
@@ -67,36 +75,17 @@ fn archive_results(state: &mut DeploymentState, ctx: &Applying<'_>) {
     }
 }
 
-/// Makes live again what the job's last end left behind.
-///
-/// Snapshots that stayed at an *earlier* end stay history: the job went on from there and left newer ones.
-fn revive(job: &mut JobState, ctx: &Applying<'_>) {
-    // An end that was announced but whose removals never came: its word counts all the same.
-    let doomed = |state| state == SnapshotState::Discarded;
-    let ids: Vec<u64> = job.checkpoints.iter().filter(|(_, s)| doomed(s.state)).map(|(id, _)| *id).collect();
+/// Nothing is live any more. An end that was announced but whose removals never came counts all the same.
+fn settle(job: &mut JobState, ctx: &Applying<'_>) {
+    let ids: Vec<u64> = job.checkpoints.keys().copied().collect();
     for id in ids {
-        jobs::move_to_history(job, id, SnapshotState::Discarded, ctx);
-    }
-    for snapshot in job.checkpoints.values_mut() {
-        snapshot.state = SnapshotState::Active;
-    }
-
-    let retained = |s: &crate::Snapshot| s.state == SnapshotState::Retained;
-    let last_end = job.history.iter().filter(|s| retained(s)).filter_map(|s| s.left_epoch).max();
-    let (back, stay): (Vec<_>, Vec<_>) = mem::take(&mut job.history)
-        .into_iter()
-        .partition(|s| retained(s) && s.left_epoch == last_end && !job.checkpoints.contains_key(&s.id));
-    job.history = stay.into();
-    // Newest first, so that a full list keeps those that matter.
-    for mut snapshot in back.into_iter().rev() {
-        let full = job.checkpoints.len() >= ctx.limits.live_checkpoints_max;
-        if full || job.checkpoints.contains_key(&snapshot.id) {
-            push_bounded(&mut job.history, snapshot, ctx.limits.snapshot_history_max);
-            continue;
-        }
-        snapshot.state = SnapshotState::Active;
-        snapshot.left_epoch = None;
-        job.checkpoints.insert(snapshot.id, snapshot);
+        let fate = match job.checkpoints[&id].state {
+            SnapshotState::Discarded => SnapshotState::Discarded,
+            SnapshotState::Active | SnapshotState::Subsumed | SnapshotState::Retained => {
+                SnapshotState::Retained
+            }
+        };
+        jobs::move_to_history(job, id, fate, ctx);
     }
     job.touched_at = ctx.at;
 }

@@ -1,6 +1,6 @@
 //! Changes of what is known of a job: snapshots, counter, graph, end.
 
-use super::{Applying, Outcome, check_size, check_text, push_bounded, release};
+use super::{Applying, Outcome, check_size, check_text, ledger, plan, release};
 use crate::state::{DeploymentState, GraphEntry, JobState, PointerRecord, Snapshot, SnapshotState};
 use crate::{Answer, Expected, JobId, JobStatus, Refusal};
 
@@ -14,9 +14,7 @@ pub(super) fn add_checkpoint(
     pointer: &PointerRecord,
     ctx: &Applying<'_>,
 ) -> Result<Outcome, Refusal> {
-    let bytes = serde_json::to_vec(pointer).map_or(u64::MAX, |json| json.len() as u64);
-    let what = format!("the pointer of checkpoint {id} of job {job}");
-    check_size(&what, bytes, ctx.limits.pointer_bytes_max, "pointer_bytes_max")?;
+    check_pointer(&format!("the pointer of checkpoint {id} of job {job}"), pointer, ctx)?;
     check_checkpoint_id(id)?;
     if let Some(known) = state.jobs.get(job) {
         match known.checkpoints.get(&id) {
@@ -30,7 +28,8 @@ pub(super) fn add_checkpoint(
             return Err(Refusal::LimitReached { what, limit: "live_checkpoints_max", max: max as u64 });
         }
     }
-    let known = ensure_job(state, job, ctx)?;
+    ensure_job(state, job, ctx)?;
+    state.snapshots_seen = true;
     let snapshot = Snapshot {
         id,
         pointer: pointer.clone(),
@@ -38,7 +37,10 @@ pub(super) fn add_checkpoint(
         epoch: ctx.epoch,
         added_at_ms: ctx.now_ms,
         left_epoch: None,
+        rolled_back: false,
+        pinned: ledger::recall(state, &pointer.external_pointer),
     };
+    let known = ensure_job(state, job, ctx)?;
     let before = known.checkpoints.insert(id, snapshot);
     assert!(before.is_none(), "no live checkpoint is overwritten");
     known.next_checkpoint_id = known.next_checkpoint_id.max(id + 1);
@@ -52,20 +54,16 @@ pub(super) fn remove_checkpoints(
     id: Option<u64>,
     ctx: &Applying<'_>,
 ) -> Outcome {
-    let Some(known) = state.jobs.get_mut(job) else { return Outcome::removed(0) };
-    let ids: Vec<u64> = match id {
-        Some(id) => known.checkpoints.contains_key(&id).then_some(id).into_iter().collect(),
-        None => known.checkpoints.keys().copied().collect(),
-    };
-    for id in &ids {
-        // `EndJob` has said what becomes of it; without that, the job goes on and something newer took its place.
-        let fate = match known.checkpoints[id].state {
-            SnapshotState::Active => SnapshotState::Subsumed,
-            told => told,
-        };
-        move_to_history(known, *id, fate, ctx);
+    let Some(known) = state.jobs.get(job) else { return Outcome::removed(0) };
+    let leaving = known.checkpoints.values().filter(|snapshot| id.is_none_or(|id| snapshot.id == id));
+    // `EndJob` has said what becomes of it; without that, the job goes on and something newer took its place.
+    let fates: Vec<_> =
+        leaving.map(|snapshot| (snapshot.id, ledger::fate_of_replaced(state, snapshot))).collect();
+    let known = state.jobs.get_mut(job).expect("it was there");
+    for (id, fate) in &fates {
+        move_to_history(known, *id, *fate, ctx);
     }
-    Outcome::removed(ids.len() as u64)
+    Outcome::removed(fates.len() as u64)
 }
 
 /// Takes a live snapshot out.
@@ -74,7 +72,7 @@ pub(super) fn move_to_history(job: &mut JobState, id: u64, fate: SnapshotState, 
     let mut snapshot = job.checkpoints.remove(&id).expect("only live snapshots are moved");
     snapshot.state = fate;
     snapshot.left_epoch = Some(ctx.epoch);
-    push_bounded(&mut job.history, snapshot, ctx.limits.snapshot_history_max);
+    ledger::remember(job, snapshot, ctx.limits);
     job.touched_at = ctx.at;
 }
 
@@ -169,7 +167,10 @@ pub(super) fn put_graph(
             release(state, before.blob, ctx);
             Ok(Outcome::changed(Answer::Changed))
         }
-        None => Ok(Outcome::changed(Answer::Created)),
+        None => {
+            plan::take(state, job);
+            Ok(Outcome::changed(Answer::Created))
+        }
     }
 }
 
@@ -208,7 +209,7 @@ pub(super) fn clean_deployment(state: &mut DeploymentState, ctx: &Applying<'_>) 
 }
 
 /// The job, made if it is new. Changes nothing when it refuses.
-fn ensure_job<'s>(
+pub(super) fn ensure_job<'s>(
     state: &'s mut DeploymentState,
     job: &JobId,
     ctx: &Applying<'_>,
@@ -230,11 +231,17 @@ fn ensure_job<'s>(
 fn least_worth_keeping(state: &DeploymentState) -> Option<JobId> {
     let over = |job: &JobState| job.ended.is_some() && job.graph.is_none() && job.checkpoints.is_empty();
     let worth = |job: &JobState| job.history.iter().any(|snapshot| snapshot.state == SnapshotState::Retained);
-    let candidates = state.jobs.iter().filter(|(_, job)| over(job));
+    let pinned = |job: &JobState| job.history.iter().any(|snapshot| snapshot.pinned);
+    let candidates = state.jobs.iter().filter(|(_, job)| over(job) && !pinned(job));
     candidates.min_by_key(|(_, job)| (worth(job), job.touched_at)).map(|(id, _)| id.clone())
 }
 
-fn check_checkpoint_id(id: u64) -> Result<(), Refusal> {
+pub(super) fn check_pointer(what: &str, pointer: &PointerRecord, ctx: &Applying<'_>) -> Result<(), Refusal> {
+    let bytes = serde_json::to_vec(pointer).map_or(u64::MAX, |json| json.len() as u64);
+    check_size(what, bytes, ctx.limits.pointer_bytes_max, "pointer_bytes_max")
+}
+
+pub(super) fn check_checkpoint_id(id: u64) -> Result<(), Refusal> {
     if id > CHECKPOINT_ID_MAX {
         let what = format!("checkpoint ids ({id})");
         return Err(Refusal::LimitReached { what, limit: "Long.MAX_VALUE", max: CHECKPOINT_ID_MAX });

@@ -1,3 +1,5 @@
+mod restore;
+
 use super::*;
 use crate::state::{BlobRef, GraphEntry, JobState, PointerRecord, ResultKind, SnapshotKind, SnapshotState};
 use crate::{Claim, Expected, JobId, JobStatus, Nonce, ResultId, SessionId};
@@ -10,6 +12,9 @@ fn limits() -> Limits {
         archived_results_max: 2,
         live_checkpoints_max: 4,
         snapshot_history_max: 5,
+        gone_snapshots_max: 3,
+        plan_history_max: 2,
+        pins_max: 4,
         grant_history_max: 2,
         idempotency_keys_max: 6,
         released_blobs_max: 2,
@@ -174,39 +179,6 @@ fn cleaning_up_retains_what_was_not_said_to_be_discarded() {
     assert_eq!(world.job(1).history[0].state, SnapshotState::Retained);
     assert_eq!(world.job(1).graph, None);
     assert_eq!(world.change(Change::CleanDeployment), Ok(Answer::Unchanged));
-}
-
-#[test]
-fn a_new_generation_continues_from_the_last_end_only() {
-    let mut world = World::new();
-    world.add(1, 1).unwrap();
-    world.end(1, &[]).unwrap();
-    world.change(Change::ClearCheckpoints { job: job(1) }).unwrap();
-    world.claim("second");
-    assert_eq!(world.job(1).checkpoints.keys().copied().collect::<Vec<_>>(), [1]);
-    // The second generation goes on from 1, ends with 2; then only 2 is where the lineage stands.
-    world.add(1, 2).unwrap();
-    world.change(Change::RemoveCheckpoint { job: job(1), id: 1 }).unwrap();
-    world.end(1, &[]).unwrap();
-    world.change(Change::ClearCheckpoints { job: job(1) }).unwrap();
-    world.claim("second");
-    assert!(world.job(1).checkpoints.is_empty(), "a failover within the generation revives nothing");
-    assert_eq!(world.job(1).ended, Some(JobStatus::Failed));
-    world.claim("third");
-    assert_eq!(world.job(1).checkpoints.keys().copied().collect::<Vec<_>>(), [2]);
-    assert_eq!(world.job(1).ended, None);
-}
-
-#[test]
-fn a_discard_that_was_announced_but_not_carried_out_is_not_restored_from() {
-    let mut world = World::new();
-    world.add(1, 1).unwrap();
-    world.add(1, 2).unwrap();
-    world.end(1, &[1]).unwrap();
-    world.claim("second");
-    assert_eq!(world.job(1).checkpoints.keys().copied().collect::<Vec<_>>(), [2]);
-    assert_eq!(world.job(1).checkpoints[&2].state, SnapshotState::Active);
-    assert_eq!(world.job(1).history[0].state, SnapshotState::Discarded);
 }
 
 #[test]

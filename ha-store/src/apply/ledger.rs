@@ -1,0 +1,156 @@
+//! The ledger: what is known of snapshots that are not, or not any more, in Flink's checkpoint store.
+
+use super::jobs::{check_checkpoint_id, check_pointer, ensure_job};
+use super::{Applying, Outcome};
+use crate::state::{
+    ClaimMode, DeploymentState, JobState, PointerRecord, ResultKind, Snapshot, SnapshotKind, SnapshotState,
+};
+use crate::{Answer, JobId, Limits, Refusal, ResultId};
+
+pub(super) fn record_savepoint(
+    state: &mut DeploymentState,
+    job: &JobId,
+    id: u64,
+    pointer: &PointerRecord,
+    rolled_back: bool,
+    ctx: &Applying<'_>,
+) -> Result<Outcome, Refusal> {
+    check_pointer(&format!("the pointer of savepoint {id} of job {job}"), pointer, ctx)?;
+    check_checkpoint_id(id)?;
+    if let Some(known) = find(state, &pointer.external_pointer) {
+        let news = rolled_back && !known.rolled_back && known.left_epoch.is_some();
+        known.rolled_back |= news;
+        return Ok(if news {
+            Outcome::changed(Answer::Changed)
+        } else {
+            Outcome::unchanged(Answer::Unchanged)
+        });
+    }
+    state.snapshots_seen = true;
+    let known = ensure_job(state, job, ctx)?;
+    let snapshot = Snapshot {
+        id,
+        pointer: pointer.clone(),
+        state: SnapshotState::Retained,
+        epoch: ctx.epoch,
+        added_at_ms: ctx.now_ms,
+        left_epoch: Some(ctx.epoch),
+        rolled_back,
+        pinned: false,
+    };
+    remember(known, snapshot, ctx.limits);
+    Ok(Outcome::changed(Answer::Created))
+}
+
+pub(super) fn record_restore(state: &mut DeploymentState, job: &JobId, id: u64) -> Outcome {
+    let marked = state.jobs.get_mut(job).map_or(0, |known| roll_back_behind(known, Some(id)));
+    Outcome { answer: Answer::Value(marked), changed: marked > 0 }
+}
+
+/// Marks what is newer than the snapshot that a job is restored from; with `None`, which starts without state, all.
+/// Live ones are left alone: they are what is restored from.
+pub(super) fn roll_back_behind(job: &mut JobState, restored: Option<u64>) -> u64 {
+    let newer =
+        |snapshot: &&mut Snapshot| !snapshot.rolled_back && restored.is_none_or(|id| snapshot.id > id);
+    let mut marked = 0;
+    for snapshot in job.history.iter_mut().filter(newer) {
+        snapshot.rolled_back = true;
+        marked += 1;
+    }
+    marked
+}
+
+/// A JobManager of the same generation follows another one: whatever job goes on does so from its newest live
+/// checkpoint, and savepoints that are newer than that are behind it.
+pub(super) fn fail_over(state: &mut DeploymentState) {
+    let ended = |id: &JobId, job: &JobState| {
+        let result = ResultId::try_from(id.as_str()).ok();
+        job.ended.is_some()
+            || result.is_some_and(|result| state.results.of(ResultKind::Jobs).contains_key(&result))
+    };
+    let going_on: Vec<JobId> =
+        state.jobs.iter().filter(|(id, job)| !ended(id, job)).map(|(id, _)| id.clone()).collect();
+    for id in going_on {
+        let job = state.jobs.get_mut(&id).expect("it was there");
+        if let Some(newest) = job.checkpoints.keys().next_back().copied() {
+            roll_back_behind(job, Some(newest));
+        }
+    }
+}
+
+pub(super) fn pin(
+    state: &mut DeploymentState,
+    external_pointer: &str,
+    pinned: bool,
+    ctx: &Applying<'_>,
+) -> Result<Outcome, Refusal> {
+    let pins = |job: &JobState| job.history.iter().filter(|snapshot| snapshot.pinned).count();
+    let full = state.jobs.values().map(pins).max().unwrap_or(0) >= ctx.limits.pins_max;
+    let Some(known) = find(state, external_pointer) else {
+        return Err(Refusal::UnknownSnapshot { external_pointer: external_pointer.to_owned() });
+    };
+    if known.pinned == pinned {
+        return Ok(Outcome::unchanged(Answer::Unchanged));
+    }
+    if pinned && known.left_epoch.is_none() && known.pointer.kind == SnapshotKind::Checkpoint {
+        return Err(Refusal::NotPinnable { id: known.id });
+    }
+    if pinned && full {
+        let max = ctx.limits.pins_max as u64;
+        return Err(Refusal::LimitReached { what: "pinned snapshots".to_owned(), limit: "pins_max", max });
+    }
+    known.pinned = pinned;
+    Ok(Outcome::changed(Answer::Changed))
+}
+
+/// What becomes of a live snapshot that Flink lets go while its job runs on.
+///
+/// A newer one took its place, and Flink deletes its files, unless they were never the job's own.
+pub(super) fn fate_of_replaced(state: &DeploymentState, snapshot: &Snapshot) -> SnapshotState {
+    let unclaimed = state.plan.as_ref().is_some_and(|plan| {
+        let restored = plan.snapshot.as_ref().map(|planned| planned.external_pointer.as_str());
+        plan.claim_mode == ClaimMode::NoClaim && restored == Some(snapshot.pointer.external_pointer.as_str())
+    });
+    match snapshot.state {
+        SnapshotState::Active if unclaimed || snapshot.pinned => SnapshotState::Retained,
+        SnapshotState::Active => SnapshotState::Subsumed,
+        told => told,
+    }
+}
+
+/// Takes a snapshot that becomes live (again) out of the history, whichever job it came from. Gives back whether
+/// somebody wants its files kept.
+pub(super) fn recall(state: &mut DeploymentState, external_pointer: &str) -> bool {
+    let mut pinned = false;
+    for job in state.jobs.values_mut() {
+        job.history.retain(|snapshot| {
+            let same = snapshot.pointer.external_pointer == external_pointer;
+            pinned |= same && snapshot.pinned;
+            !same
+        });
+    }
+    pinned
+}
+
+/// Adds to the history. What is over a limit goes: those whose files are gone first, pinned ones never.
+pub(super) fn remember(job: &mut JobState, snapshot: Snapshot, limits: &Limits) {
+    let gone = |s: &Snapshot| matches!(s.state, SnapshotState::Subsumed | SnapshotState::Discarded);
+    job.history.push_back(snapshot);
+    if job.history.iter().filter(|s| gone(s)).count() > limits.gone_snapshots_max {
+        forget(job, gone);
+    }
+    if job.history.len() > limits.snapshot_history_max && !forget(job, gone) {
+        forget(job, |s| !s.pinned);
+    }
+}
+
+/// Drops the oldest of these.
+fn forget(job: &mut JobState, which: impl Fn(&Snapshot) -> bool) -> bool {
+    let oldest = job.history.iter().position(which);
+    oldest.is_some_and(|index| job.history.remove(index).is_some())
+}
+
+fn find<'s>(state: &'s mut DeploymentState, external_pointer: &str) -> Option<&'s mut Snapshot> {
+    let all = state.jobs.values_mut().flat_map(|job| job.checkpoints.values_mut().chain(&mut job.history));
+    all.into_iter().find(|snapshot| snapshot.pointer.external_pointer == external_pointer)
+}

@@ -1,0 +1,227 @@
+//! The ledger and the restore plan.
+
+use super::*;
+use crate::state::{ClaimMode, PlannedSnapshot, Reset, RestorePlan, Snapshot};
+
+fn plan(generation: &str, restored: Option<u64>, claim_mode: ClaimMode) -> RestorePlan {
+    let planned = |id| PlannedSnapshot {
+        id,
+        kind: SnapshotKind::Checkpoint,
+        external_pointer: pointer(id).external_pointer,
+    };
+    RestorePlan {
+        generation: generation.to_owned(),
+        strategy: "latest-state".to_owned(),
+        snapshot: restored.map(planned),
+        first_start: false,
+        claim_mode,
+        allow_non_restored_state: false,
+        why: "because".to_owned(),
+        planned_at_ms: 0,
+        epoch: Epoch::new(1),
+        taken_by: None,
+    }
+}
+
+fn savepoint(id: u64) -> PointerRecord {
+    let external_pointer = format!("s3://b/savepoint-{id}");
+    PointerRecord { external_pointer, kind: SnapshotKind::Savepoint, ..pointer(id) }
+}
+
+impl World {
+    fn saw_savepoint(&mut self, id: u64, rolled_back: bool) -> Result<Answer, Refusal> {
+        self.change(Change::RecordSavepoint { job: job(1), id, pointer: savepoint(id), rolled_back })
+    }
+
+    fn set(&mut self, plan: RestorePlan) -> Result<Answer, Refusal> {
+        self.change(Change::SetPlan { plan })
+    }
+
+    fn pin(&mut self, external_pointer: &str, pinned: bool) -> Result<Answer, Refusal> {
+        self.change(Change::Pin { external_pointer: external_pointer.to_owned(), pinned })
+    }
+
+    fn rolled_back(&self) -> Vec<u64> {
+        self.state.snapshots().filter(|(_, s)| s.rolled_back).map(|(_, s)| s.id).collect()
+    }
+
+    fn known(&self, id: u64) -> Vec<SnapshotState> {
+        self.state.snapshots().filter(|(_, s)| s.id == id).map(|(_, s)| s.state).collect()
+    }
+}
+
+#[test]
+fn a_new_generation_finds_nothing_live_and_an_announced_discard_counts() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.add(1, 2).unwrap();
+    world.end(1, &[1]).unwrap();
+    world.claim("second");
+    assert!(world.job(1).checkpoints.is_empty());
+    assert_eq!(world.known(1), [SnapshotState::Discarded]);
+    assert_eq!(world.known(2), [SnapshotState::Retained]);
+    assert_eq!(world.job(1).ended, None);
+}
+
+#[test]
+fn what_is_restored_moves_from_the_history_to_the_live_ones() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.claim("second");
+    world.set(plan("second", Some(1), ClaimMode::Claim)).unwrap();
+    world.put(2, 1, Expected::Absent).unwrap();
+    world.add(2, 1).unwrap();
+    assert_eq!(world.known(1), [SnapshotState::Active], "known once, under the job that holds it now");
+    world.add(2, 2).unwrap();
+    world.change(Change::RemoveCheckpoint { job: job(2), id: 1 }).unwrap();
+    assert_eq!(world.known(1), [SnapshotState::Subsumed]);
+}
+
+#[test]
+fn a_snapshot_that_was_not_claimed_stays_when_a_newer_one_takes_its_place() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.claim("second");
+    world.set(plan("second", Some(1), ClaimMode::NoClaim)).unwrap();
+    world.add(1, 1).unwrap();
+    world.add(1, 2).unwrap();
+    world.change(Change::RemoveCheckpoint { job: job(1), id: 1 }).unwrap();
+    assert_eq!(world.known(1), [SnapshotState::Retained]);
+}
+
+#[test]
+fn a_plan_is_durable_once_for_its_generation() {
+    let mut world = World::new();
+    let wrong = world.set(plan("other", None, ClaimMode::Claim));
+    assert!(matches!(wrong, Err(Refusal::WrongGeneration { .. })), "{wrong:?}");
+    assert_eq!(world.set(plan("first", None, ClaimMode::Claim)), Ok(Answer::Created));
+    assert_eq!(world.set(plan("first", None, ClaimMode::Claim)), Ok(Answer::Unchanged));
+    let other = world.set(plan("first", Some(3), ClaimMode::Claim));
+    assert!(matches!(other, Err(Refusal::AlreadyExists { .. })), "{other:?}");
+    world.claim("first");
+    assert!(world.state.plan.is_some(), "a failover has the same plan");
+    world.claim("second");
+    assert_eq!((world.state.plan.clone(), world.state.plans.len()), (None, 1));
+}
+
+#[test]
+fn whoever_takes_the_plan_leaves_behind_what_is_newer_than_its_snapshot() {
+    let mut world = World::new();
+    for id in 1..=3 {
+        world.add(1, id).unwrap();
+    }
+    world.claim("second");
+    world.set(plan("second", Some(1), ClaimMode::NoClaim)).unwrap();
+    assert!(world.rolled_back().is_empty(), "a plan that nobody takes changes nothing");
+    world.put(1, 1, Expected::Absent).unwrap();
+    assert_eq!(world.rolled_back(), [2, 3]);
+    assert_eq!(world.state.plan.as_ref().unwrap().taken_by, Some(job(1)));
+    world.put(2, 2, Expected::Absent).unwrap();
+    assert_eq!(world.state.plan.as_ref().unwrap().taken_by, Some(job(1)), "it is taken once");
+}
+
+#[test]
+fn an_empty_start_leaves_everything_behind() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.claim("second");
+    world.set(plan("second", None, ClaimMode::Claim)).unwrap();
+    world.put(1, 1, Expected::Absent).unwrap();
+    assert_eq!(world.rolled_back(), [1]);
+    assert!(world.state.snapshots_seen);
+}
+
+#[test]
+fn a_savepoint_is_retained_and_never_live() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    assert_eq!(world.saw_savepoint(2, false), Ok(Answer::Created));
+    assert_eq!(world.saw_savepoint(2, false), Ok(Answer::Unchanged));
+    assert_eq!(world.known(2), [SnapshotState::Retained]);
+    assert_eq!(world.job(1).checkpoints.len(), 1);
+    assert_eq!(world.saw_savepoint(2, true), Ok(Answer::Changed), "the job went back behind it");
+    assert_eq!(world.rolled_back(), [2]);
+}
+
+#[test]
+fn a_restore_rolls_back_what_is_newer_and_live_ones_are_what_it_goes_on_from() {
+    let mut world = World::new();
+    world.add(1, 36).unwrap();
+    world.saw_savepoint(37, false).unwrap();
+    assert_eq!(world.change(Change::RecordRestore { job: job(1), id: 37 }), Ok(Answer::Value(0)));
+    assert_eq!(world.change(Change::RecordRestore { job: job(1), id: 36 }), Ok(Answer::Value(1)));
+    assert_eq!(world.change(Change::RecordRestore { job: job(1), id: 36 }), Ok(Answer::Value(0)));
+    assert_eq!(world.rolled_back(), [37]);
+}
+
+#[test]
+fn a_failover_rolls_back_savepoints_behind_the_newest_checkpoint_unless_the_job_has_ended() {
+    for ended in [false, true] {
+        let mut world = World::new();
+        world.add(1, 36).unwrap();
+        world.saw_savepoint(37, false).unwrap();
+        if ended {
+            let id = ResultId::try_from(job(1).as_str()).unwrap();
+            let status = "FINISHED".to_owned();
+            let create = Change::CreateResult { kind: ResultKind::Jobs, id, status, payload: blob(1) };
+            world.change(create).unwrap();
+        }
+        world.claim("first");
+        assert_eq!(world.rolled_back().is_empty(), ended, "a stop with a savepoint is an end");
+    }
+}
+
+#[test]
+fn a_pinned_snapshot_outlives_every_history() {
+    let mut world = World::new();
+    world.saw_savepoint(1, false).unwrap();
+    assert_eq!(world.pin("s3://b/savepoint-1", true), Ok(Answer::Changed));
+    assert_eq!(world.pin("s3://b/savepoint-1", true), Ok(Answer::Unchanged));
+    for id in 2..20 {
+        world.saw_savepoint(id, false).unwrap();
+    }
+    assert_eq!(world.known(1), [SnapshotState::Retained]);
+    assert_eq!(world.job(1).history.len(), 5);
+    world.pin("s3://b/savepoint-1", false).unwrap();
+    world.saw_savepoint(20, false).unwrap();
+    assert!(world.known(1).is_empty());
+}
+
+#[test]
+fn a_live_checkpoint_cannot_be_pinned_because_flink_deletes_it() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    assert_eq!(world.pin("s3://b/chk-1", true), Err(Refusal::NotPinnable { id: 1 }));
+    let unknown = world.pin("s3://b/chk-9", true);
+    assert!(matches!(unknown, Err(Refusal::UnknownSnapshot { .. })), "{unknown:?}");
+    world.claim("second");
+    assert_eq!(world.pin("s3://b/chk-1", true), Ok(Answer::Changed));
+    world.add(1, 1).unwrap();
+    let pinned = |snapshot: &Snapshot| snapshot.pinned;
+    assert!(pinned(&world.job(1).checkpoints[&1]), "it stays pinned when a job is restored from it");
+}
+
+#[test]
+fn snapshots_whose_files_are_gone_make_room_before_those_that_can_be_restored() {
+    let mut world = World::new();
+    world.saw_savepoint(1, false).unwrap();
+    for id in 2..20 {
+        world.add(1, id).unwrap();
+        world.change(Change::RemoveCheckpoint { job: job(1), id }).unwrap();
+    }
+    assert_eq!(world.known(1), [SnapshotState::Retained]);
+    assert_eq!(world.job(1).history.len(), 4, "the savepoint and gone_snapshots_max others");
+}
+
+#[test]
+fn a_reset_stands_until_a_plan_was_made_with_it() {
+    let mut world = World::new();
+    let reset = Reset { external_pointer: "s3://b/chk-1".to_owned(), asked_at_ms: 0 };
+    let wish = Change::SetReset { reset: Some(reset) };
+    assert_eq!(world.change(wish.clone()), Ok(Answer::Changed));
+    assert_eq!(world.change(wish), Ok(Answer::Unchanged));
+    world.claim("second");
+    assert!(world.state.reset.is_some());
+    world.set(plan("second", Some(1), ClaimMode::NoClaim)).unwrap();
+    assert_eq!(world.state.reset, None);
+}
