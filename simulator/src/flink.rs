@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | `election`, `answer` | `session`, `calls`, `publisher`, `http` | the adapter |
 //! |  | `rest`, `statistics` | the JobManager's REST server |
-//! | `master`, `coordinator`, `tolerance`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
+//! | `master`, `coordinator`, `tolerance`, `restart` | `job`, `checkpoints`, `start`, `restore`, `end`, `job_manager` | the JobManager |
 //! | `worker`, `task`, `state` | `task_manager` | a TaskManager |
 //! |  | `cluster`, `files`, `snapshots` | what outlives the processes |
 //!
@@ -15,7 +15,7 @@
 //! Records are processed as ranges; there is one chain of source, keyed state and sink per partition, so that a barrier
 //! has nothing to be aligned with. `main()` and class loading are a pause. Checkpoint files and the system behind the
 //! sink are memory that every process reaches, without a network in between.
-//! Savepoints are triggered by the user through the [`Cluster`], not over REST, and nothing is started from one yet.
+//! Savepoints are triggered by the user through the [`Cluster`], and by the product over REST.
 
 mod answer;
 mod backoff;
@@ -34,6 +34,7 @@ mod process;
 mod publisher;
 mod rest;
 mod restart;
+mod restore;
 mod scope;
 mod session;
 mod snapshots;

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::files::StateFiles;
-use super::snapshots::{self, Kind};
+use super::snapshots::{self, Found, Kind};
 use super::state::{Attempt, Snapshot, Transaction};
+use crate::plan::{Harm, Job, Which};
 use crate::trace::{Event, Trace};
 
 /// Everything that outlives Flink's processes. Clones share it.
@@ -54,6 +55,12 @@ pub struct Adapter {
     pub commits_before_recorded: bool,
     /// Checkpoint ids are counted in memory, from the newest restored one on.
     pub counts_in_memory: bool,
+    /// The plan is not asked for: what the job's own settings say stays (a stale path, or nothing).
+    pub ignores_plan: bool,
+    /// Nobody is told what a job is restored from.
+    pub restores_unsaid: bool,
+    /// A stored graph is used whatever it was made from.
+    pub keeps_old_graphs: bool,
     /// The end of a job is not announced before its pointers are removed.
     pub end_is_not_said: bool,
 }
@@ -61,6 +68,8 @@ pub struct Adapter {
 #[derive(Debug, Default)]
 struct Inner {
     transactions: BTreeMap<Transaction, Fate>,
+    /// Whose snapshots there are.
+    job: Option<String>,
     switches: Switches,
 }
 
@@ -82,6 +91,13 @@ struct Switches {
     slow_checkpoint_files_ms: u64,
     cancel: bool,
     savepoints: u32,
+    /// The first savepoint that was ever completed.
+    first_savepoint: Option<String>,
+    /// Counts the versions of the code.
+    code: u64,
+    main_fails: bool,
+    /// By how much longer `main()` takes.
+    main_slow_ms: u64,
     stop_with_savepoint: bool,
     /// The savepoint with which the job was to end is there, and no result of the job yet.
     stopping: bool,
@@ -126,6 +142,37 @@ impl Cluster {
     /// Checkpoint files take this much longer; 0: as usual.
     pub fn slow_checkpoint_files(&self, by_ms: u64) {
         self.switch(|switches| switches.slow_checkpoint_files_ms = by_ms);
+    }
+
+    /// While it is on, `main()` fails.
+    pub fn fail_main(&self, on: bool) {
+        self.switch(|switches| switches.main_fails = on);
+    }
+
+    /// `main()` takes this much longer; 0: as usual.
+    pub fn slow_main(&self, by_ms: u64) {
+        self.switch(|switches| switches.main_slow_ms = by_ms);
+    }
+
+    /// Whoever starts from now on has other code.
+    pub fn change_code(&self) {
+        self.switch(|switches| switches.code += 1);
+    }
+
+    /// Somebody harms the newest snapshot of this kind that is whole: its job and its id. `None`: there is none.
+    pub fn harm(&self, which: Which, how: Harm) -> Option<(String, u64)> {
+        let all = snapshots::all(&self.files);
+        let meant = |one: &&Found| which == Which::Newest || snapshots::kind_of(&one.pointer) == Kind::Savepoint;
+        let newest = all.iter().filter(meant).max_by_key(|one| one.id)?;
+        snapshots::harm(&self.files, &newest.pointer, how);
+        // There is one job in the world.
+        Some((self.lock().job.clone()?, newest.id))
+    }
+
+    /// Where the oldest snapshot is that is whole.
+    pub fn oldest_snapshot(&self) -> Option<String> {
+        let all = snapshots::all(&self.files);
+        all.into_iter().min_by_key(|one| one.id).map(|one| one.pointer)
     }
 
     /// The user triggers a savepoint, as soon as a job runs that can take one. When that fails they leave it at that.
@@ -187,6 +234,31 @@ impl Cluster {
         self.lock().switches.slow_checkpoint_files_ms
     }
 
+    /// Which version of the code whoever starts now has.
+    pub(super) fn code(&self) -> u64 {
+        self.lock().switches.code
+    }
+
+    pub(super) fn main_fails(&self) -> bool {
+        self.lock().switches.main_fails
+    }
+
+    /// Waits for as long as `main()` takes longer.
+    pub(super) async fn main_takes(&self) {
+        let slow_ms = self.lock().switches.main_slow_ms;
+        tokio::time::sleep(std::time::Duration::from_millis(slow_ms)).await;
+    }
+
+    /// The snapshot that the job's own settings name: a user's who once started it from a savepoint, and left the path there.
+    pub(super) fn configured_path(&self, job: &Job) -> Option<String> {
+        self.lock().switches.first_savepoint.clone().filter(|_| job.stale_path)
+    }
+
+    /// A savepoint was completed.
+    pub(super) fn saved(&self, pointer: &str) {
+        self.lock().switches.first_savepoint.get_or_insert_with(|| pointer.to_owned());
+    }
+
     /// True: a savepoint was wanted, and is now the caller's to take.
     pub(super) fn take_savepoint_wish(&self) -> bool {
         let switches = &mut self.lock().switches;
@@ -221,6 +293,11 @@ impl Cluster {
             switches.stopping = false;
             switches.savepoints = 0;
         });
+    }
+
+    /// This job runs here.
+    pub(super) fn begin(&self, job: &str) {
+        self.lock().job = Some(job.to_owned());
     }
 
     /// Writes the files of a checkpoint or savepoint. False: there are files already, and nothing was changed.

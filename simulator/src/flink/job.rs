@@ -206,6 +206,7 @@ impl Driver<'_> {
                     self.process.record(Event::JobRestarting { job, cause });
                     self.process.env.points.reach(Point::JobRestarting, &self.process.env.actor).await;
                 }
+                Action::Restore => self.restore().await?,
                 other => self.carry_out(other),
             }
         }
@@ -220,12 +221,6 @@ impl Driver<'_> {
                 self.deploy(by, &at);
             }
             Action::Running => self.process.record(Event::JobRunning { job }),
-            Action::Restore => {
-                let from = self.checkpoints.latest().map(|(id, _)| id);
-                let epoch = self.leading.epoch;
-                self.process.record(Event::JobRestored { job, epoch, from, failover: false });
-                self.checkpoints.tell_restored();
-            }
             Action::Cancel { by, workers } => self.tell(&workers, &ToWorker::Cancel { by }),
             Action::AskId => self.counter = Some(self.ask_id()),
             Action::Barrier { by, id, stops, workers } => {
@@ -245,8 +240,20 @@ impl Driver<'_> {
                 self.request_is_over(Err("the job has ended"));
                 self.ended = Some(status);
             }
-            Action::Complete { .. } | Action::Restarting { .. } => unreachable!("they take time"),
+            Action::Complete { .. } | Action::Restarting { .. } | Action::Restore => unreachable!("they take time"),
         }
+    }
+
+    async fn restore(&self) -> Result<(), Exit> {
+        let from = self.checkpoints.latest().map(|(id, _)| id);
+        let (job, epoch) = (self.process.env.job_id.clone(), self.leading.epoch);
+        match self.checkpoints.tell_restored().await {
+            Ok(()) => self.process.record(Event::JobRestored { job, epoch, from, failover: false }),
+            // JobMaster#onStop comes in between: nothing is restored for a leadership that is over.
+            Err(_) if self.leading.is_over(&self.leadership) => {}
+            Err(exit) => return Err(exit),
+        }
+        Ok(())
     }
 
     fn deploy(&self, by: Attempt, at: &BTreeMap<WorkerId, Vec<u32>>) {

@@ -35,6 +35,8 @@ pub(super) struct Process {
     pub(super) calls: Calls,
     pub(super) publisher: Publisher,
     pub(super) statistics: Statistics,
+    /// What the adapter computes from the code and the configuration.
+    pub(super) fingerprint: String,
     started: Instant,
 }
 
@@ -62,7 +64,10 @@ impl Process {
         let (actor, trace, stream) = (env.actor.clone(), env.trace.clone(), env.stream.clone());
         let calls = Calls::new(client.clone(), cluster.adapter(), actor, trace, stream);
         let (publisher, statistics) = (Publisher::default(), Statistics::new(env.clock.clone()));
-        Self { env, cluster, scope, client, calls, publisher, statistics, started: Instant::now() }
+        cluster.begin(&env.job_id);
+        let fingerprint = format!("code-{}", cluster.code());
+        let started = Instant::now();
+        Self { env, cluster, scope, client, calls, publisher, statistics, fingerprint, started }
     }
 
     /// Milliseconds since the process started.

@@ -7,6 +7,7 @@ use snapshot::metadata::{Base, FILE_NAME, Limits, read_bytes};
 
 use super::files::{BUCKET, ROOT, StateFiles};
 use super::state::Snapshot;
+use crate::plan::Harm;
 
 /// What a snapshot was taken for, which decides where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,14 @@ pub(super) fn pointer(job: &str, id: u64, kind: Kind) -> String {
     match kind {
         Kind::Checkpoint => format!("{BUCKET}/{ROOT}checkpoints/{job}/chk-{id}"),
         Kind::Savepoint => savepoint_in(&format!("{BUCKET}/{ROOT}savepoints"), job, id),
+    }
+}
+
+/// What a snapshot at this pointer was taken for.
+pub(super) fn kind_of(pointer: &str) -> Kind {
+    match pointer.rsplit('/').next().is_some_and(|name| name.starts_with("chk-")) {
+        true => Kind::Checkpoint,
+        false => Kind::Savepoint,
     }
 }
 
@@ -67,6 +76,43 @@ pub(super) fn read(files: &StateFiles, pointer: &str) -> Result<(u64, Snapshot),
         snapshot.insert(partition.ok_or_else(|| format!("{key} is not a task's"))?, state);
     }
     Ok((metadata.checkpoint_id, snapshot))
+}
+
+/// A snapshot that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) id: u64,
+    pub(super) pointer: String,
+}
+
+/// All snapshots that can be restored.
+pub(super) fn all(files: &StateFiles) -> Vec<Found> {
+    let below = files.below(ROOT);
+    let directories = below.iter().filter_map(|(key, _)| key.strip_suffix(FILE_NAME)?.strip_suffix('/'));
+    let found = |directory: &str| {
+        let pointer = format!("{BUCKET}/{directory}");
+        read(files, &pointer).ok().map(|(id, _)| Found { id, pointer })
+    };
+    directories.filter_map(found).collect()
+}
+
+/// Harms a snapshot that is there.
+pub(super) fn harm(files: &StateFiles, pointer: &str, how: Harm) {
+    let directory = key(pointer);
+    let metadata = format!("{directory}/{FILE_NAME}");
+    let part = || files.below(&format!("{directory}/part-")).pop().map(|(key, _)| key);
+    let cut = |key: &str| {
+        if let Some(file) = files.get(key) {
+            files.put(key, file.bytes.slice(..file.bytes.len() / 2));
+        }
+    };
+    match how {
+        Harm::Dispose => drop(delete(files, pointer)),
+        Harm::DeleteMetadata => drop(files.delete(&metadata)),
+        Harm::TruncateMetadata => cut(&metadata),
+        Harm::DeleteFile => drop(part().map(|key| files.delete(&key))),
+        Harm::TruncateFile => drop(part().map(|key| cut(&key))),
+    }
 }
 
 /// Whether a snapshot's `_metadata` is there.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::Log;
+use super::plans::is_kept;
+use super::record::Snapshot;
 use super::patience::{Patience, back_off_ms};
 use super::property::{LEADS_AGAIN, RUNS_AGAIN};
 use super::{Oracle, Seen, Verdict, must};
@@ -34,6 +36,8 @@ pub(super) struct Liveness {
     failed_at_ms: Option<u64>,
     completed_before: Option<u64>,
     completed_after: Option<u64>,
+    /// Snapshots that somebody harmed.
+    harmed: BTreeSet<u64>,
     /// The job's end, in the eyes of the JobManager that saw it last.
     ended: Option<JobStatus>,
 }
@@ -54,6 +58,7 @@ impl Liveness {
             failed_at_ms: None,
             completed_before: None,
             completed_after: None,
+            harmed: BTreeSet::new(),
             ended: None,
         }
     }
@@ -98,6 +103,9 @@ impl Liveness {
                 self.failed_at_ms = None;
                 self.ended = None;
             }
+            Event::SnapshotHarmed { id, .. } => {
+                self.harmed.insert(*id);
+            }
             Event::JobEnded { status, .. } => {
                 self.running.remove(actor);
                 self.ended = Some(*status);
@@ -121,9 +129,19 @@ impl Liveness {
         })
     }
 
+    /// Nothing is to be expected any more: the job has ended, or it is right that nobody starts it.
     fn is_over(&self, log: &Log) -> bool {
         let result = log.state().is_some_and(|state| !state.results.jobs.is_empty());
-        result || self.ended.is_some()
+        result || self.ended.is_some() || self.is_refused_rightly(log)
+    }
+
+    /// The snapshot where the lineage stands, or the one of the plan, cannot be restored any more. A person has to decide.
+    fn is_refused_rightly(&self, log: &Log) -> bool {
+        let Some(state) = log.state().filter(|_| self.running.is_empty()) else { return false };
+        let stands = state.snapshots().filter(|snapshot| !snapshot.rolled_back).max_by_key(|snapshot| snapshot.id);
+        let planned = state.plan.as_ref().and_then(|plan| plan.snapshot.as_ref());
+        let lost = |snapshot: &Snapshot| !is_kept(snapshot) || self.harmed.contains(&snapshot.id);
+        stands.is_some_and(lost) || planned.is_some_and(|planned| self.harmed.contains(&planned.id))
     }
 }
 

@@ -283,6 +283,10 @@ impl World<'_> {
         let stream = self.process_stream(index, Process::Sidecar);
         let kubelet = &mut self.kubelets[index];
         let (stop, stopping) = watch::channel(false);
+        let mut settings = self.scene.plan.world.settings.clone();
+        settings.extend(self.rollouts.get(&kubelet.pod.generation).into_iter().flatten().map(
+            |(name, value)| (name.clone(), value.clone()),
+        ));
         kubelet.stop = stop;
         kubelet.probes = Probes::default();
         let sidecar = Sidecar {
@@ -290,7 +294,7 @@ impl World<'_> {
             pod: kubelet.pod.name.clone(),
             uid: kubelet.pod.uid.clone(),
             generation: kubelet.pod.generation.clone(),
-            settings: self.scene.plan.world.settings.clone(),
+            settings,
             clock: kubelet.clock.clone(),
             stream,
             wrap: self.scene.product.sidecar.clone(),
