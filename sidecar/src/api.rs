@@ -9,6 +9,7 @@ mod counter;
 mod graphs;
 mod health;
 mod leaders;
+mod plan;
 pub mod problem;
 mod request;
 mod results;
@@ -77,6 +78,7 @@ pub fn private(api: Api) -> Router {
             "/jobs/{job}/graph",
             answered(&api, get(graphs::read).put(graphs::write).delete(graphs::remove)),
         )
+        .route("/jobs/{job}/plan", answered(&api, get(plan::of_job)))
         .route("/graphs", answered(&api, get(graphs::list)))
         .route("/results/{kind}", answered(&api, get(results::list)))
         .route("/results/{kind}/{id}", answered(&api, get(results::read).put(results::create)))

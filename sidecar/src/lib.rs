@@ -10,6 +10,7 @@
 //! | who is granted leadership | [`sessions`] |
 //! | who should try to lead, by a Kubernetes Lease | [`elector`] |
 //! | which leader addresses are published | [`leaders`] |
+//! | what a new generation restores | [`planner`] |
 //! | what may be written, and what a lost answer means | the crate [`ha_store`] |
 //!
 //! Then the effects around them:
@@ -37,6 +38,7 @@ pub mod elector;
 pub mod leaders;
 pub mod leadership;
 pub mod metrics;
+pub mod planner;
 pub mod runtime;
 pub mod sessions;
 pub mod settings;

@@ -51,6 +51,7 @@ impl Sidecar {
             entropy: Arc::new(SystemEntropy),
             backend: backend.clone(),
             kubernetes: None,
+            snapshots: Arc::default(),
         };
         let private = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let public = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
