@@ -131,4 +131,4 @@ pub use state::{
     PlannedSnapshot, PointerRecord, ReleasedBlob, Reset, RestorePlan, ResultEntry, ResultKind, Results,
     Snapshot, SnapshotKind, SnapshotState,
 };
-pub use store::{Claim, Claimed, Collected, Store, View};
+pub use store::{Claim, Claimed, Collectable, Collected, Store, View};

@@ -4,6 +4,8 @@ mod blobs;
 mod collect;
 mod preflight;
 
+pub use collect::Collectable;
+
 use crate::apply::check_claim;
 use crate::keys::Keys;
 use crate::log::{Log, Progress};

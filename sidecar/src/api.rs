@@ -10,6 +10,7 @@ mod graphs;
 mod health;
 mod leaders;
 mod plan;
+mod people;
 pub mod problem;
 mod request;
 mod results;
@@ -25,8 +26,12 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use bytes::Bytes;
-use ha_store::{Answer, BlobRef, Change, Epoch, IdempotencyKey, Limits, Store, StoreError, View};
+use ha_store::{
+    Answer, BackendOptions, BlobRef, Change, Clock, Entropy, Epoch, IdempotencyKey, Limits, Store,
+    StoreError, View,
+};
 use http::{HeaderName, HeaderValue};
+use snapshot::Stores;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -35,6 +40,7 @@ use crate::config::Config;
 use crate::election::ElectionView;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
+use crate::runtime::World;
 
 /// The newest epoch, on every answer.
 pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("holdfast-epoch");
@@ -47,6 +53,11 @@ pub struct Api {
     /// Where an election through a Lease stands.
     election: Option<watch::Receiver<ElectionView>>,
     metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Where snapshots are verified that a person names.
+    snapshot_stores: Arc<Stores>,
+    call_timeout_ms: u64,
     limits: Limits,
     deployment: String,
     generation: String,
@@ -71,6 +82,7 @@ pub fn private(api: Api) -> Router {
             answered(&api, put(checkpoints::add).delete(checkpoints::remove)),
         )
         .route("/jobs/{job}/end", answered(&api, post(checkpoints::end)))
+        .route("/jobs/{job}/restored", answered(&api, post(checkpoints::restored)))
         .route("/jobs/{job}/cleanup", answered(&api, post(cleanup::job)))
         .route("/jobs/{job}/counter", answered(&api, get(counter::read).put(counter::set)))
         .route("/jobs/{job}/counter/next", answered(&api, post(counter::next)))
@@ -83,7 +95,11 @@ pub fn private(api: Api) -> Router {
         .route("/results/{kind}", answered(&api, get(results::list)))
         .route("/results/{kind}/{id}", answered(&api, get(results::read).put(results::create)))
         .route("/results/{kind}/{id}/clean", answered(&api, post(results::clean)))
-        .route("/cleanup", answered(&api, post(cleanup::deployment)));
+        .route("/cleanup", answered(&api, post(cleanup::deployment)))
+        .route("/snapshots/{id}/pin", answered(&api, post(people::pin)))
+        .route("/snapshots/{id}/unpin", answered(&api, post(people::unpin)))
+        .route("/reset", answered(&api, post(people::reset).delete(people::cancel_reset)))
+        .route("/collection", answered(&api, get(people::collection)));
     finish(Router::new().nest("/v1", v1).merge(for_people(&api)), api)
 }
 
@@ -101,6 +117,9 @@ fn for_people(api: &Api) -> Router<Api> {
         .route("/ready", answered(api, get(health::ready)))
         .route("/status", answered(api, get(health::status)))
         .route("/metrics", answered(api, get(health::metrics)))
+        .route("/v1/snapshots", answered(api, get(people::snapshots)))
+        .route("/v1/snapshots/{id}", answered(api, get(people::snapshot)))
+        .route("/v1/history", answered(api, get(people::history)))
 }
 
 fn finish(router: Router<Api>, api: Api) -> Router {
@@ -143,14 +162,21 @@ impl Api {
         leadership: Leadership,
         election: Option<watch::Receiver<ElectionView>>,
         metrics: Arc<Metrics>,
+        world: &World,
     ) -> Self {
         const REQUESTS_MAX: usize = 256;
         const SLACK_MS: u64 = 5_000;
+        let call_timeout_ms = config.store_options.call_timeout_ms;
+        let backend = BackendOptions { call_timeout_ms, ..BackendOptions::default() };
         Self {
             store,
             leadership,
             election,
             metrics,
+            clock: world.clock.clone(),
+            entropy: world.entropy.clone(),
+            snapshot_stores: Arc::new(Stores::new(backend)),
+            call_timeout_ms,
             limits: config.store_options.limits.clone(),
             deployment: config.deployment.to_string(),
             generation: config.generation.clone(),

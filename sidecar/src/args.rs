@@ -3,7 +3,9 @@
 //! Exit status of `run`: 0 stopped in order, 1 could not start or had to stop. Of every command: 2 wrong usage or
 //! configuration. `snapshots verify` says more: its verdict.
 
+mod exit;
 mod output;
+mod remote;
 mod snapshots;
 
 use std::io;

@@ -11,6 +11,7 @@
 //! | who should try to lead, by a Kubernetes Lease | [`elector`] |
 //! | which leader addresses are published | [`leaders`] |
 //! | what a new generation restores | [`planner`] |
+//! | what people are shown, and whether what they ask for makes sense | [`views`], [`wishes`] |
 //! | what may be written, and what a lost answer means | the crate [`ha_store`] |
 //!
 //! Then the effects around them:
@@ -42,5 +43,7 @@ pub mod planner;
 pub mod runtime;
 pub mod sessions;
 pub mod settings;
+pub mod views;
+pub mod wishes;
 
 mod logging;

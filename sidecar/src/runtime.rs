@@ -125,7 +125,7 @@ where
     );
     let election = elect(&config, &world, &leadership, announcer, &metrics).await?;
     let view = election.as_ref().map(election::Driver::view);
-    let api = Api::new(&config, store.clone(), leadership.clone(), view, metrics.clone());
+    let api = Api::new(&config, store.clone(), leadership.clone(), view, metrics.clone(), &world);
 
     let (down_out, down) = watch::channel(false);
     let went_down = |mut down: watch::Receiver<bool>| async move {

@@ -16,6 +16,7 @@
 //! 5. *A blob's key is never used twice*, so a late delete cannot hit what was put after it was decided.
 
 use super::{Collected, Store, View};
+use crate::apply::collect_before;
 use crate::state::DeploymentState;
 use crate::writer::Edit;
 use crate::{BlobRef, Epoch, Nonce, Sequence, StoreError, StoreOptions};
@@ -29,6 +30,23 @@ struct Listed {
     modified_ms: i64,
 }
 
+/// What the next round of collection would delete.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Collectable {
+    /// Records, ascending.
+    pub records: Vec<Sequence>,
+    /// Blobs: the key in the store, and the size in bytes.
+    pub blobs: Vec<(String, u64)>,
+    /// Whether there is more to delete than one round may.
+    pub more: bool,
+}
+
+/// What lies in the store, oldest record first.
+struct Listing {
+    records: Vec<Listed>,
+    blobs: Vec<ObjectMeta>,
+}
+
 impl Store {
     /// One bounded round. Call it again while `more`, and every hour or so.
     ///
@@ -40,50 +58,63 @@ impl Store {
     pub async fn collect(&self, epoch: Epoch) -> Result<Collected, StoreError> {
         // One round at a time, or the deletes of two would mix.
         let _round = self.shared.collecting.lock().await;
-        let unavailable = |reason| StoreError::Unavailable { what: "collection".to_owned(), reason };
         let shared = &self.shared;
-        let log = shared.objects.list(&shared.keys.log(), None).await.map_err(unavailable)?;
-        let blobs = shared.objects.list(&shared.keys.blobs(), None).await.map_err(unavailable)?;
-        let mut records: Vec<Listed> = log.iter().filter_map(|meta| self.listed(meta)).collect();
-        records.sort_unstable_by_key(|listed| listed.sequence);
-
+        let listing = self.listing().await?;
         let mut view = self.confirm_owner(epoch).await?;
-        let first_kept = boundary(&records, &shared.options);
-        // Raising the boundary takes a record. One that frees no more than that would be written for ever, by a
-        // deployment that does nothing.
-        let boundary_now = view.state.collected_before;
-        let frees = |listed: &&Listed| (boundary_now..first_kept).contains(&listed.sequence);
-        if records.iter().filter(frees).count() > 1 {
+        if let Some(first_kept) = listing.raised(view.state.collected_before, &shared.options) {
             self.edit(epoch, Edit::CollectBefore(first_kept)).await?;
             view = self.confirm_owner(epoch).await?;
         }
 
         let mut collected = Collected::default();
-        let mut left = shared.options.collect_deletes_max;
-        let newest_ms = records.last().map_or(i64::MIN, |newest| newest.modified_ms);
-        let dead = records.iter().filter(|listed| listed.sequence < view.state.collected_before);
-        for listed in dead {
-            if left == 0 {
-                collected.more = true;
-                return Ok(collected);
-            }
-            let key = shared.keys.record(listed.sequence);
+        let (records, more) = listing.dead(&view.state, &shared.options);
+        for sequence in records {
+            let key = shared.keys.record(sequence);
             // An unclear delete ends the round: what comes after it must not go before it.
             shared.objects.delete(&key).await.map_err(unavailable)?;
-            (left, collected.records) = (left - 1, collected.records + 1);
+            collected.records += 1;
         }
-        collected.more = boundary(&records, &unlimited(&shared.options)) > first_kept;
-
-        let old = |meta: &&ObjectMeta| is_old(modified_ms(meta), newest_ms, &shared.options);
-        for meta in self.unnamed(blobs.iter().filter(old), &view.state) {
-            if left == 0 {
-                collected.more = true;
-                break;
-            }
+        let left = usize::try_from(collected.records).unwrap_or(usize::MAX);
+        let left = shared.options.collect_deletes_max.saturating_sub(left);
+        let blobs = if more.records_left { Vec::new() } else { self.unnamed(&listing, &view.state) };
+        collected.more = more.any() || blobs.len() > left;
+        for meta in blobs.into_iter().take(left) {
             shared.objects.delete(&meta.location).await.map_err(unavailable)?;
-            (left, collected.blobs) = (left - 1, collected.blobs + 1);
+            collected.blobs += 1;
         }
         Ok(collected)
+    }
+
+    /// What [`Store::collect`] would delete if it were called now, by the same decisions. Deletes and writes nothing, and
+    /// needs no epoch.
+    ///
+    /// A process that does not own the epoch cannot know what the owner is about to name, but that is young, and what is
+    /// young is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Corrupt`] when it could not be found out.
+    pub async fn collectable(&self) -> Result<Collectable, StoreError> {
+        let shared = &self.shared;
+        let listing = self.listing().await?;
+        let mut state = DeploymentState::clone(&self.refresh().await?.state);
+        if let Some(first_kept) = listing.raised(state.collected_before, &shared.options) {
+            collect_before(&mut state, first_kept);
+        }
+        let (records, more) = listing.dead(&state, &shared.options);
+        let left = shared.options.collect_deletes_max.saturating_sub(records.len());
+        let blobs = if more.records_left { Vec::new() } else { self.unnamed(&listing, &state) };
+        let more = more.any() || blobs.len() > left;
+        let blobs = blobs.into_iter().take(left).map(|meta| (meta.location.to_string(), meta.size)).collect();
+        Ok(Collectable { records, blobs, more })
+    }
+
+    async fn listing(&self) -> Result<Listing, StoreError> {
+        let shared = &self.shared;
+        let log = shared.objects.list(&shared.keys.log(), None).await.map_err(unavailable)?;
+        let blobs = shared.objects.list(&shared.keys.blobs(), None).await.map_err(unavailable)?;
+        let mut records: Vec<Listed> = log.iter().filter_map(|meta| self.listed(meta)).collect();
+        records.sort_unstable_by_key(|listed| listed.sequence);
+        Ok(Listing { records, blobs })
     }
 
     /// Another incarnation of our own epoch may be about to name what it put, so the newest epoch is not enough.
@@ -102,21 +133,61 @@ impl Store {
         Some(Listed { sequence, modified_ms: modified_ms(meta) })
     }
 
-    /// Those that no kept record names and no change of this process may be about to.
-    fn unnamed<'m>(
-        &self,
-        listed: impl Iterator<Item = &'m ObjectMeta>,
-        state: &DeploymentState,
-    ) -> Vec<&'m ObjectMeta> {
+    /// Old blobs that no kept record names and no change of this process may be about to.
+    fn unnamed<'l>(&self, listing: &'l Listing, state: &DeploymentState) -> Vec<&'l ObjectMeta> {
         let recent = self.shared.recent_blobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let recent: BTreeSet<Path> = recent.iter().map(|blob| self.shared.keys.blob(blob)).collect();
+        let newest_ms = listing.records.last().map_or(i64::MIN, |newest| newest.modified_ms);
+        let old = |meta: &&ObjectMeta| is_old(modified_ms(meta), newest_ms, &self.shared.options);
         let unnamed = |meta: &&ObjectMeta| match blob_of(meta) {
             Some(blob) => !recent.contains(&meta.location) && !state.may_be_named(&blob),
             // Not one of ours. Whoever put it there can take it away.
             None => false,
         };
-        listed.filter(unnamed).collect()
+        listing.blobs.iter().filter(old).filter(unnamed).collect()
     }
+}
+
+/// Why a round does not finish what there is to do.
+#[derive(Debug, Clone, Copy)]
+struct More {
+    /// Dead records are left, so that no blob is looked at yet.
+    records_left: bool,
+    /// The boundary could rise further.
+    boundary_left: bool,
+}
+
+impl More {
+    fn any(self) -> bool {
+        self.records_left || self.boundary_left
+    }
+}
+
+impl Listing {
+    /// What the boundary is to be raised to, if that is worth it: raising it takes a record, so one that frees no more
+    /// than that would be written for ever, by a deployment that does nothing.
+    fn raised(&self, boundary_now: Sequence, options: &StoreOptions) -> Option<Sequence> {
+        let first_kept = boundary(&self.records, options);
+        let frees = |listed: &&Listed| (boundary_now..first_kept).contains(&listed.sequence);
+        (self.records.iter().filter(frees).count() > 1).then_some(first_kept)
+    }
+
+    /// The records below the boundary, ascending, as many as one round may delete.
+    fn dead(&self, state: &DeploymentState, options: &StoreOptions) -> (Vec<Sequence>, More) {
+        let dead = self.records.iter().map(|listed| listed.sequence);
+        let mut dead: Vec<Sequence> =
+            dead.take_while(|sequence| *sequence < state.collected_before).collect();
+        let more = More {
+            records_left: dead.len() > options.collect_deletes_max,
+            boundary_left: boundary(&self.records, &unlimited(options)) > boundary(&self.records, options),
+        };
+        dead.truncate(options.collect_deletes_max);
+        (dead, more)
+    }
+}
+
+fn unavailable(reason: String) -> StoreError {
+    StoreError::Unavailable { what: "collection".to_owned(), reason }
 }
 
 /// The blob that an object's key names.

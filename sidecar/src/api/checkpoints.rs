@@ -35,6 +35,18 @@ pub(super) struct Ended {
     discarded: u64,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestoredRequest {
+    id: u64,
+}
+
+/// How many snapshots the job has left behind.
+#[derive(Debug, Serialize)]
+pub(super) struct Restored {
+    rolled_back: u64,
+}
+
 /// How many pointers are gone, or whether the one was.
 #[derive(Debug, Serialize)]
 pub(super) struct Removed<T> {
@@ -117,4 +129,21 @@ pub(super) async fn end(
     };
     tracing::info!(event = "job-ended", %job, ?status, retained, discarded, "job {job} ended");
     Ok(Json(Ended { retained, discarded }))
+}
+
+/// The job is about to be restored from an older checkpoint, so what is newer will not have happened.
+pub(super) async fn restored(
+    State(api): State<Api>,
+    write: Write,
+    params: Params,
+    body: Body,
+) -> Result<Json<Restored>, Problem> {
+    let job: JobId = params.get("job")?;
+    let RestoredRequest { id } = request::json(body, "the restore", SMALL_JSON_BYTES_MAX).await?;
+    let answer = api.commit(write.epoch, write.key, Change::RecordRestore { job: job.clone(), id }).await?;
+    let rolled_back = if let Answer::Value(marked) = answer { marked } else { 0 };
+    if rolled_back > 0 {
+        tracing::info!(event = "rolled-back", %job, id, rolled_back, "job {job} goes back to checkpoint {id}");
+    }
+    Ok(Json(Restored { rolled_back }))
 }

@@ -14,6 +14,8 @@ use super::checkpoints::Removed;
 use super::problem::Problem;
 use super::request::{self, Params, UnderEpoch, Write};
 
+const FINGERPRINT_HEADER: &str = "holdfast-fingerprint";
+
 #[derive(Debug, Serialize)]
 pub(super) struct Listing {
     graphs: Vec<Listed>,
@@ -25,6 +27,19 @@ struct Listed {
     hash: String,
     bytes: u64,
     flink_version: String,
+    fingerprint: Option<String>,
+}
+
+/// What the graph was made from, as the adapter saw it: 1 to 256 visible ASCII characters.
+struct Fingerprint(String);
+
+impl std::str::FromStr for Fingerprint {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let good = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        good.then(|| Self(text.to_owned())).ok_or("a fingerprint has 1 to 256 visible ASCII characters")
+    }
 }
 
 pub(super) async fn list(
@@ -38,6 +53,7 @@ pub(super) async fn list(
         hash: graph.blob.hash.clone(),
         bytes: graph.blob.bytes,
         flink_version: graph.flink_version.clone(),
+        fingerprint: graph.fingerprint.clone(),
     });
     Ok(Json(Listing { graphs: graphs.collect() }))
 }
@@ -67,6 +83,7 @@ pub(super) async fn write(
     let job: JobId = params.get("job")?;
     let expected = expected(&parts)?;
     let flink_version: String = request::header(&parts, "flink-version")?;
+    let fingerprint: Option<Fingerprint> = request::optional_header(&parts, FINGERPRINT_HEADER)?;
     let max_bytes = api.limits.blob_bytes_max;
     // Refused before megabytes are stored for it; the store decides again when it writes the record.
     let view = api.confirmed(write.epoch).await?;
@@ -77,7 +94,7 @@ pub(super) async fn write(
     }
     let bytes = request::bytes(body, "a stored graph", max_bytes, "--max-graph-bytes").await?;
     let blob = api.put_payload(write.epoch, bytes).await?;
-    let graph = GraphEntry { blob, flink_version, fingerprint: None };
+    let graph = GraphEntry { blob, flink_version, fingerprint: fingerprint.map(|it| it.0) };
     match api.commit(write.epoch, write.key, Change::PutGraph { job: job.clone(), graph, expected }).await? {
         Answer::Created => {
             tracing::info!(event = "graph-stored", %job, "the graph of job {job} is durable");

@@ -1,11 +1,9 @@
 //! What probes, Prometheus and people ask.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use ha_store::{Epoch, JobId, JobStatus, Sequence};
+use ha_store::{Epoch, Sequence};
 use http::{StatusCode, header};
 use serde::Serialize;
 
@@ -13,6 +11,7 @@ use super::Api;
 use crate::election::ElectionView;
 use crate::leaders::LeadersView;
 use crate::leadership::Entry;
+use crate::views::{self, StateSummary};
 
 /// What an operator sees first.
 #[derive(Debug, Serialize)]
@@ -31,7 +30,8 @@ pub(super) struct Status {
     election: Option<ElectionView>,
     store: StoreStatus,
     leaders: Option<LeadersView>,
-    jobs: BTreeMap<JobId, JobSummary>,
+    #[serde(flatten)]
+    recorded: StateSummary,
     journal: Vec<Entry>,
 }
 
@@ -40,15 +40,6 @@ struct StoreStatus {
     answers: bool,
     trouble: Option<String>,
     newest_record: Option<Sequence>,
-}
-
-#[derive(Debug, Serialize)]
-struct JobSummary {
-    checkpoints: Vec<u64>,
-    newest_pointer: Option<String>,
-    next_checkpoint_id: u64,
-    graph_bytes: Option<u64>,
-    ended: Option<JobStatus>,
 }
 
 pub(super) async fn live() -> &'static str {
@@ -80,17 +71,6 @@ pub(super) async fn status(State(api): State<Api>) -> Json<Status> {
         (None, true) => "fenced",
         (None, false) => "waiting",
     };
-    let jobs = stored.state.jobs.iter().map(|(job, state)| {
-        let newest = state.checkpoints.values().next_back();
-        let summary = JobSummary {
-            checkpoints: state.checkpoints.keys().copied().collect(),
-            newest_pointer: newest.map(|snapshot| snapshot.pointer.external_pointer.clone()),
-            next_checkpoint_id: state.next_checkpoint_id,
-            graph_bytes: state.graph.as_ref().map(|graph| graph.blob.bytes),
-            ended: state.ended,
-        };
-        (job.clone(), summary)
-    });
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         deployment: api.deployment.clone(),
@@ -108,7 +88,7 @@ pub(super) async fn status(State(api): State<Api>) -> Json<Status> {
             newest_record: stored.header.as_ref().map(|header| header.sequence),
         },
         leaders,
-        jobs: jobs.collect(),
+        recorded: views::summary(&stored.state, api.clock.wall_ms()),
         journal: view.journal.to_vec(),
     })
 }

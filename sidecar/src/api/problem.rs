@@ -9,6 +9,8 @@ use ha_store::{Epoch, Refusal, StoreError};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
 
+use crate::wishes::Declined;
+
 /// An answer of 400 and above.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -42,6 +44,8 @@ const NO_GRAPH: Kind = ("no-graph", StatusCode::NOT_FOUND, "no graph is stored")
 const NO_PLAN: Kind = ("no-plan", StatusCode::NOT_FOUND, "nothing is planned for this generation");
 const UNKNOWN_RESULT: Kind = ("unknown-result", StatusCode::NOT_FOUND, "no result is recorded");
 const UNKNOWN_SESSION: Kind = ("unknown-session", StatusCode::NOT_FOUND, "no such session");
+const UNKNOWN_SNAPSHOT: Kind =
+    ("unknown-snapshot", StatusCode::NOT_FOUND, "the deployment knows no such snapshot");
 const METHOD_NOT_ALLOWED: Kind =
     ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "the path has no such method");
 const ALREADY_EXISTS: Kind = ("already-exists", StatusCode::CONFLICT, "it is there with another content");
@@ -134,6 +138,12 @@ impl Problem {
         Self::new(UNKNOWN_RESULT, format!("no result is recorded for {id}"))
     }
 
+    /// No such snapshot.
+    pub fn unknown_snapshot(name: &str) -> Self {
+        let way_out = "`holdfast snapshots list` shows those that are known";
+        Self::new(UNKNOWN_SNAPSHOT, format!("no snapshot {name:?} is known to this deployment; {way_out}"))
+    }
+
     /// The answer did not come in time. A write that was under way may have been recorded.
     pub fn unanswered(limit: Duration) -> Self {
         Self::new(UNKNOWN_OUTCOME, format!("no answer within {} ms", limit.as_millis()))
@@ -164,6 +174,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownJob { .. } => UNKNOWN_JOB,
             Refusal::NoGraph { .. } => NO_GRAPH,
             Refusal::UnknownResult { .. } => UNKNOWN_RESULT,
+            Refusal::UnknownSnapshot { .. } => UNKNOWN_SNAPSHOT,
             Refusal::AlreadyExists { .. } => ALREADY_EXISTS,
             Refusal::StaleVersion { .. } => STALE_VERSION,
             Refusal::LimitReached { .. } => LIMIT_REACHED,
@@ -171,6 +182,17 @@ impl From<Refusal> for Problem {
             _ => CONFLICT,
         };
         Self::new(kind, refusal.to_string())
+    }
+}
+
+impl From<Declined> for Problem {
+    fn from(declined: Declined) -> Self {
+        let kind = match &declined {
+            Declined::Unknown(_) => UNKNOWN_SNAPSHOT,
+            Declined::Refused(_) => CONFLICT,
+            Declined::Unanswered(_) => UNAVAILABLE,
+        };
+        Self::new(kind, declined.to_string())
     }
 }
 

@@ -74,6 +74,14 @@ pub(super) fn header<T: FromStr<Err: Display>>(parts: &Parts, name: &str) -> Res
     text.parse().map_err(|error| Problem::malformed(format!("the header {name}: {text:?}: {error}")))
 }
 
+/// The same for a header that may be absent.
+pub(super) fn optional_header<T: FromStr<Err: Display>>(
+    parts: &Parts,
+    name: &str,
+) -> Result<Option<T>, Problem> {
+    if parts.headers.contains_key(name) { header(parts, name).map(Some) } else { Ok(None) }
+}
+
 /// The whole body, up to a limit. `option` names what sets it.
 pub(super) async fn bytes(body: Body, what: &str, max_bytes: u64, option: &str) -> Result<Bytes, Problem> {
     let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);

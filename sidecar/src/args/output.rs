@@ -1,6 +1,20 @@
 //! What commands print: results on standard output for people or scripts, complaints on standard error.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::process::ExitCode;
+
+use anyhow::Error;
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+
+/// The option that every command with an answer has.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Output {
+    /// For people or for scripts
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
 
 /// Who reads a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -9,6 +23,39 @@ pub(super) enum Format {
     Table,
     /// JSON for scripts; fields are added, never renamed
     Json,
+}
+
+impl Output {
+    /// Prints the answer as it was asked for, or complains, and gives the exit status. `verdict` says what an answer
+    /// that was found means: most are [`Exit::Ok`].
+    pub(super) fn finish<T: Serialize>(
+        self,
+        found: Result<T, Failure>,
+        verdict: impl FnOnce(&T) -> Exit,
+        table: impl FnOnce(&mut dyn Write, &T) -> io::Result<()>,
+    ) -> ExitCode {
+        let found = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                complain(failure.error());
+                return failure.exit().into();
+            }
+        };
+        let printed = print(|out| match self.output {
+            Format::Table => table(out, &found),
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut *out, &found)?;
+                writeln!(out)
+            }
+        });
+        match printed {
+            Ok(()) => verdict(&found).into(),
+            Err(error) => {
+                complain(&Error::from(error).context("the answer cannot be printed"));
+                Exit::Unknown.into()
+            }
+        }
+    }
 }
 
 /// Prints a result. A reader that went away (`… | head`) has what it wanted: that is no error, where `print!` panics.

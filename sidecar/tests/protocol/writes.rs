@@ -124,6 +124,49 @@ async fn a_graph_is_stored_read_replaced_and_dropped() {
 }
 
 #[tokio::test]
+async fn a_graph_keeps_the_fingerprint_that_it_came_with() {
+    let leading = Leading::start().await;
+    let put = |fingerprint: Option<&str>| {
+        let put =
+            leading.write(Method::PUT, &format!("/v1/jobs/{JOB}/graph")).header("Flink-Version", "2.2.1");
+        let put = put.header("If-None-Match", "*").body("one");
+        fingerprint.into_iter().fold(put, |put, value| put.header("Holdfast-Fingerprint", value)).send()
+    };
+    for wrong in [String::new(), "x".repeat(257), "a b".into()] {
+        assert_eq!(problem(put(Some(&wrong)).await.unwrap(), 400).await, "malformed", "{wrong:?}");
+    }
+    assert_eq!(put(Some("jar-1:args-2")).await.unwrap().status(), 201);
+    let graphs: Value = leading.read("/v1/graphs").await.json().await.unwrap();
+    assert_eq!(graphs["graphs"][0]["fingerprint"], "jar-1:args-2", "{graphs}");
+
+    let dropped = leading.write(Method::DELETE, &format!("/v1/jobs/{JOB}/graph")).send().await.unwrap();
+    assert_eq!(dropped.status(), 200);
+    assert_eq!(put(None).await.unwrap().status(), 201);
+    let graphs: Value = leading.read("/v1/graphs").await.json().await.unwrap();
+    assert_eq!(graphs["graphs"][0]["fingerprint"], Value::Null, "{graphs}");
+}
+
+#[tokio::test]
+async fn what_a_job_rolls_back_behind_is_marked_once() {
+    let leading = Leading::start().await;
+    for id in 1..=3 {
+        leading.add(id).await;
+    }
+    for id in 2..=3 {
+        leading.write(Method::DELETE, &format!("/v1/jobs/{JOB}/checkpoints/{id}")).send().await.unwrap();
+    }
+    let restored = async |id: Value| {
+        let path = format!("/v1/jobs/{JOB}/restored");
+        leading.write(Method::POST, &path).json(&json!({"id": id})).send().await.unwrap()
+    };
+    assert_eq!(problem(restored(json!("two")).await, 400).await, "malformed");
+    assert_eq!(restored(json!(2)).await.json::<Value>().await.unwrap(), json!({"rolled_back": 1}));
+    assert_eq!(restored(json!(2)).await.json::<Value>().await.unwrap(), json!({"rolled_back": 0}));
+    assert_eq!(restored(json!(1)).await.json::<Value>().await.unwrap(), json!({"rolled_back": 1}));
+    assert_eq!(leading.live().await, [1], "what is live is what is restored from");
+}
+
+#[tokio::test]
 async fn a_blob_that_was_changed_from_outside_is_corrupt_and_never_served() {
     let leading = Leading::start().await;
     let path = format!("/v1/jobs/{JOB}/graph");
