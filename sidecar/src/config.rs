@@ -12,6 +12,7 @@ use ha_store::{DeploymentName, InvalidId, InvalidStoreUrl, Limits, StoreOptions,
 use jiff::SignedDuration;
 
 pub use self::election::Election;
+pub(crate) use self::restore::from_settings as restore_wish;
 use crate::planner::Wish;
 use crate::settings::Settings;
 
@@ -82,7 +83,7 @@ impl TryFrom<Settings> for Config {
         let identity = name("identity", settings.identity.clone().unwrap_or_else(host_name))?;
         let retry_period_ms = duration_ms("retry-period", settings.retry_period.clone(), 2_000, 100, 60_000)?;
         let election = Election::from_settings(&settings, &identity, deployment.as_str(), retry_period_ms)?;
-        let restore = restore::from_settings(&settings)?;
+        let restore = restore_wish(&settings)?;
         let config = Self {
             restore,
             local_root: settings.local_root.unwrap_or_else(|| PathBuf::from("/")),

@@ -10,8 +10,8 @@
 //! | who is granted leadership | [`sessions`] |
 //! | who should try to lead, by a Kubernetes Lease | [`elector`] |
 //! | which leader addresses are published | [`leaders`] |
-//! | what a new generation restores | [`planner`] |
 //! | what people are shown, and whether what they ask for makes sense | [`views`], [`wishes`] |
+//! | what a new generation restores | [`planner`] |
 //! | what may be written, and what a lost answer means | the crate [`ha_store`] |
 //!
 //! Then the effects around them:
@@ -19,6 +19,7 @@
 //! | effect | file |
 //! | --- | --- |
 //! | drives the two machines, asks the store, checks the fence | [`leadership`] |
+//! | says what the next generation would restore | [`preview`] |
 //! | asks the API server, writes Events | [`election`] |
 //! | the `/v1` protocol of `docs/protocol.md` | [`api`] |
 //! | starts everything, and stops it in order | [`runtime`] |
@@ -40,6 +41,7 @@ pub mod leaders;
 pub mod leadership;
 pub mod metrics;
 pub mod planner;
+pub mod preview;
 pub mod runtime;
 pub mod sessions;
 pub mod settings;

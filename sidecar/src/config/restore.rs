@@ -8,7 +8,8 @@ use crate::settings::Settings;
 
 const TEN_YEARS_MS: u64 = 10 * 366 * super::DAY_MS;
 
-pub(super) fn from_settings(settings: &Settings) -> Result<Wish, ConfigError> {
+/// What these settings say about it.
+pub(crate) fn from_settings(settings: &Settings) -> Result<Wish, ConfigError> {
     let max_age = settings.max_snapshot_age.clone();
     let max_age_ms = match max_age.is_some() {
         true => Some(duration_ms("max-snapshot-age", max_age, 0, 1_000, TEN_YEARS_MS)?),
