@@ -48,6 +48,9 @@ enum Role {
     Fenced,
     /// No sidecar was asked.
     Unknown,
+    /// One that only a newer sidecar knows.
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,6 +120,7 @@ impl StatusView {
             },
             Role::Waiting => format!("waiting: no JobManager is granted here{reason}"),
             Role::Fenced => format!("fenced: another process claimed a newer epoch{reason}"),
+            Role::Other => format!("one that this version of holdfast does not know{reason}"),
             Role::Unknown => "unknown: the store was asked, and no sidecar".into(),
         }
     }
@@ -233,6 +237,6 @@ mod tests {
             text.contains("waiting: no JobManager is granted here: the Lease is held by pod-b"),
             "{text}"
         );
-        assert!(text.contains("newest state checkpoint 8, 3 s ago: file:/cp/chk-8"), "{text}");
+        assert!(text.contains("newest state  checkpoint 8, 3 s ago: file:/cp/chk-8"), "{text}");
     }
 }

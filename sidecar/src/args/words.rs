@@ -26,7 +26,7 @@ pub(super) fn columns<const N: usize>(
 
 /// One thing and its name, for summaries.
 pub(super) fn row(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()> {
-    writeln!(out, "{name:<12} {}", shown(value))
+    writeln!(out, "{name:<13} {}", shown(value))
 }
 
 /// How long ago, with the two largest units that matter: `3 h 20 min ago`. Clocks differ, so what is a little in the

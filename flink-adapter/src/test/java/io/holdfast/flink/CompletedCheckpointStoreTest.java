@@ -187,7 +187,8 @@ class CompletedCheckpointStoreTest {
         leader.close();
         leader = Leader.granted(sidecar);
         FlinkRuntimeException refused = assertThrows(FlinkRuntimeException.class, store::getLatestCheckpoint);
-        assertTrue(ExceptionUtils.findThrowable(refused, SidecarException.class).isPresent(), refused.toString());
+        SidecarException cause = ExceptionUtils.findThrowable(refused, SidecarException.class).orElseThrow();
+        assertTrue(cause.is(Problem.FENCED), cause.toString());
     }
 
     // from DefaultCompletedCheckpointStoreTest#testShutdownShouldNotDiscardStateWhenJobStatusIsNotGloballyTerminalState
