@@ -238,8 +238,12 @@ pub fn event(event: &Event) -> String {
         Event::RolledOut { generation, .. } => format!("the user rolls generation {generation} out"),
         Event::SnapshotHarmed { id, .. } => format!("harmed snapshot {id}"),
         Event::MainRan { generation } => format!("main() of generation {generation} made a graph"),
-        Event::GraphUsed { generation, code, .. } => format!("runs the graph of {code}, generation {generation}"),
-        Event::StartedFrom { id, claimed: true, .. } => format!("starts the job from snapshot {id}, and claims it"),
+        Event::GraphUsed { generation, code, .. } => {
+            format!("runs the graph of {code}, generation {generation}")
+        }
+        Event::StartedFrom { id, claimed: true, .. } => {
+            format!("starts the job from snapshot {id}, and claims it")
+        }
         Event::StartedFrom { id, claimed: false, .. } => format!("starts the job from snapshot {id}"),
         Event::CheckpointWritten { id, .. } => format!("the files of checkpoint {id} are complete"),
         Event::CheckpointCompleted { id, .. } => format!("checkpoint {id} is complete"),

@@ -162,17 +162,18 @@ impl Cluster {
     /// Somebody harms the newest snapshot of this kind that is whole: its job and its id. `None`: there is none.
     pub fn harm(&self, which: Which, how: Harm) -> Option<(String, u64)> {
         let all = snapshots::all(&self.files);
-        let meant = |one: &&Found| which == Which::Newest || snapshots::kind_of(&one.pointer) == Kind::Savepoint;
+        let meant =
+            |one: &&Found| which == Which::Newest || snapshots::kind_of(&one.pointer) == Kind::Savepoint;
         let newest = all.iter().filter(meant).max_by_key(|one| one.id)?;
         snapshots::harm(&self.files, &newest.pointer, how);
         // There is one job in the world.
         Some((self.lock().job.clone()?, newest.id))
     }
 
-    /// Where the oldest snapshot is that is whole.
-    pub fn oldest_snapshot(&self) -> Option<String> {
+    /// The oldest snapshot that is whole: its id, and where it is.
+    pub fn oldest_snapshot(&self) -> Option<(u64, String)> {
         let all = snapshots::all(&self.files);
-        all.into_iter().min_by_key(|one| one.id).map(|one| one.pointer)
+        all.into_iter().min_by_key(|one| one.id).map(|one| (one.id, one.pointer))
     }
 
     /// The user triggers a savepoint, as soon as a job runs that can take one. When that fails they leave it at that.

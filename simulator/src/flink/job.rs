@@ -240,7 +240,9 @@ impl Driver<'_> {
                 self.request_is_over(Err("the job has ended"));
                 self.ended = Some(status);
             }
-            Action::Complete { .. } | Action::Restarting { .. } | Action::Restore => unreachable!("they take time"),
+            Action::Complete { .. } | Action::Restarting { .. } | Action::Restore => {
+                unreachable!("they take time")
+            }
         }
     }
 

@@ -120,11 +120,11 @@ fn adapter() -> Vec<Defect> {
         adapter(
             "end-is-not-said",
             "FLINK-35857",
-            "the pointers of a job that ended are removed as if newer ones had taken their place: the next rollout starts empty",
+            "the pointers of a job that ended are removed as if newer ones had taken their place: the next rollout finds nothing to start from",
             Adapter { end_is_not_said: true, ..Adapter::default() },
             cancelled_then_rolled_out,
             3,
-            &[property::NEVER_BACK],
+            &[property::NEVER_BACK, property::LEADS_AGAIN],
         ),
     ]
 }
@@ -224,7 +224,7 @@ fn stores() -> Vec<Defect> {
             store::How::WrittenBehind,
             nothing,
             2,
-            &[property::ACKNOWLEDGED_DURABLE, property::ENDS_FOR_A_REASON],
+            &[property::ACKNOWLEDGED_DURABLE, property::ENDS_FOR_A_REASON, property::PLAN_KEPT],
         ),
         store(
             "collection-without-boundary",

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::Log;
-use super::property::{ACKNOWLEDGED_DURABLE, COMMIT_RECORDED, REFUSED_DEAD, UNKNOWN_NOT_FAILED};
 use super::plans::is_kept;
+use super::property::{ACKNOWLEDGED_DURABLE, COMMIT_RECORDED, REFUSED_DEAD, UNKNOWN_NOT_FAILED};
 use super::record::{Job, Snapshot};
 use super::{Oracle, Seen, Verdict, must};
 use crate::trace::{AddAnswer, Event};

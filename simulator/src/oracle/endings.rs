@@ -49,7 +49,11 @@ impl Endings {
                 "FINISHED" => self.may_finish || self.stopped,
                 "CANCELED" => self.may_be_canceled,
                 // Once it was stopped, sinks may have committed what no checkpoint holds: it is not restarted.
-                _ => self.harmed || self.stopped || self.restarts.is_some_and(|restarts| self.restarted >= restarts),
+                _ => {
+                    self.harmed
+                        || self.stopped
+                        || self.restarts.is_some_and(|restarts| self.restarted >= restarts)
+                }
             };
             must(has_reason, ENDS_FOR_A_REASON, || {
                 let (status, sequence, restarted) = (&result.status, newest.header.sequence, self.restarted);

@@ -120,12 +120,7 @@ impl Plans {
     }
 
     /// The newest that the log shows and does not hold for rolled back.
-    fn reference(
-        &self,
-        state: &State,
-        savepoints: bool,
-        counts: impl Fn(&Snapshot) -> bool,
-    ) -> Option<u64> {
+    fn reference(&self, state: &State, savepoints: bool, counts: impl Fn(&Snapshot) -> bool) -> Option<u64> {
         let of_kind = |snapshot: &&Snapshot| !savepoints || self.savepoints.contains_key(&snapshot.id);
         let all = state.snapshots().filter(|snapshot| !snapshot.rolled_back).filter(of_kind);
         all.filter(|snapshot| counts(snapshot)).map(|snapshot| snapshot.id).max()
@@ -159,7 +154,7 @@ pub(super) fn is_kept(snapshot: &Snapshot) -> bool {
 impl Oracle for Plans {
     fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
         match &seen.entry.event {
-            Event::RolledOut { generation, settings } => {
+            Event::RolledOut { generation, settings, .. } => {
                 self.rollouts.insert(generation.clone(), settings.clone());
             }
             Event::CheckpointWritten { id, .. } => {
@@ -221,7 +216,8 @@ mod tests {
             history.show(&mut oracle, "jm-0", event.clone()).unwrap();
         }
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let rolled_out = Event::RolledOut { generation: "2".to_owned(), settings: settings.collect() };
+        let rolled_out =
+            Event::RolledOut { generation: "2".to_owned(), settings: settings.collect(), named: None };
         history.show(&mut oracle, "user", rolled_out).unwrap();
         let of_two = |draft: Draft| Draft { generation: "2".to_owned(), ..known(draft) };
         history.record(&mut oracle, &of_two(Draft::claim(2, "b"))).unwrap();

@@ -96,7 +96,8 @@ impl Draft {
         let graph = self.graph.map(|copy| json!({"blob": blob(copy)}));
         let job = json!({"checkpoints": live, "history": history, "next_checkpoint_id": self.counter, "graph": graph});
         let result = self.result.map(|status| (JOB, json!({"status": status, "payload": blob("result")})));
-        let pointer = |id: u64| json!({"id": id, "kind": "checkpoint", "external_pointer": format!("s3://b/chk-{id}")});
+        let pointer =
+            |id: u64| json!({"id": id, "kind": "checkpoint", "external_pointer": format!("s3://b/chk-{id}")});
         let plan = self.plan.map(|snapshot| {
             json!({
                 "generation": self.generation, "strategy": "latest-state", "snapshot": snapshot.map(pointer),

@@ -122,8 +122,7 @@ impl JobSpec {
         let count = |field, count: Option<Count>, default| {
             count.map_or(default, |count| count.draw_u32(&stream(field)))
         };
-        let switch =
-            |field, on: &Option<OneOf<bool>>| on.as_ref().is_some_and(|on| on.draw(&stream(field)));
+        let switch = |field, on: &Option<OneOf<bool>>| on.as_ref().is_some_and(|on| on.draw(&stream(field)));
         let number = |field, count: Option<Count>| count.map(|count| count.draw(&stream(field)));
         Job {
             parallelism: count("parallelism", self.parallelism, default.parallelism),

@@ -96,8 +96,8 @@ pub enum Event {
     SinkCommitted { job: String, partition: u32, from: u64, to: u64, checkpoint: u64 },
 
     // --- a person ---
-    /// A new rollout, whose sidecars differ from the others by these settings.
-    RolledOut { generation: String, settings: std::collections::BTreeMap<String, String> },
+    /// A new rollout, whose sidecars differ from the others by these settings. `named`: the snapshot that it is to start from.
+    RolledOut { generation: String, settings: std::collections::BTreeMap<String, String>, named: Option<u64> },
     /// Somebody who is no part of the job harmed the files of a checkpoint or savepoint.
     SnapshotHarmed { job: String, id: u64 },
 

@@ -284,9 +284,13 @@ impl World<'_> {
         let kubelet = &mut self.kubelets[index];
         let (stop, stopping) = watch::channel(false);
         let mut settings = self.scene.plan.world.settings.clone();
-        settings.extend(self.rollouts.get(&kubelet.pod.generation).into_iter().flatten().map(
-            |(name, value)| (name.clone(), value.clone()),
-        ));
+        settings.extend(
+            self.rollouts
+                .get(&kubelet.pod.generation)
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         kubelet.stop = stop;
         kubelet.probes = Probes::default();
         let sidecar = Sidecar {

@@ -148,7 +148,7 @@ impl World<'_> {
             What::StopWithSavepoint => self.scene.cluster.stop_with_savepoint(),
             What::Upgrade { restore, claims, previous } => {
                 let deleted_at_ms = self.now_ms + stream.between(1_000, 5_000);
-                let generation = self.next_generation(self.rollout(restore, claims, previous));
+                let generation = self.roll_out(restore, claims, previous);
                 self.jobs.upgrade(generation, deleted_at_ms);
             }
             What::HarmSnapshot { which, how } => {
@@ -285,21 +285,22 @@ impl World<'_> {
         }
     }
 
-    /// The settings of a rollout like this.
-    fn rollout(&self, restore: Restore, claims: bool, previous: bool) -> Rollout {
-        let oldest = || Some(format!("snapshot:{}", self.scene.cluster.oldest_snapshot()?));
-        let strategy = restore.setting().map(str::to_owned).or_else(oldest);
-        let mut settings = Vec::new();
-        settings.extend(claims.then(|| ("claim-mode", "claim".to_owned())));
-        settings.extend(strategy.map(|strategy| ("restore", strategy)));
-        settings.extend(previous.then(|| ("on-broken-snapshot", "previous".to_owned())));
-        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    /// Rolls out with these settings: the generation.
+    fn roll_out(&mut self, restore: Restore, claims: bool, previous: bool) -> String {
+        let oldest = || self.scene.cluster.oldest_snapshot().filter(|_| restore == Restore::Oldest);
+        let (named, path) = oldest().map(|(id, path)| (id, format!("snapshot:{path}"))).unzip();
+        let strategy = restore.setting().map(str::to_owned).or(path);
+        let claims = claims.then(|| ("claim-mode", "claim".to_owned()));
+        let previous = previous.then(|| ("on-broken-snapshot", "previous".to_owned()));
+        let settings =
+            strategy.map(|strategy| ("restore", strategy)).into_iter().chain(claims).chain(previous);
+        self.next_generation(settings.map(|(name, value)| (name.to_owned(), value)).collect(), named)
     }
 
-    fn next_generation(&mut self, settings: Rollout) -> String {
+    fn next_generation(&mut self, settings: Rollout, named: Option<u64>) -> String {
         self.generations += 1;
         let generation = super::generation(self.scene.plan.seed, self.generations);
-        let event = Event::RolledOut { generation: generation.clone(), settings: settings.clone() };
+        let event = Event::RolledOut { generation: generation.clone(), settings: settings.clone(), named };
         self.scene.trace.record(USER, event);
         self.rollouts.insert(generation.clone(), settings);
         self.scene.cluster.change_code();
@@ -310,7 +311,7 @@ impl World<'_> {
         let active = &self.scene.active;
         self.jobs.suspend(active.has(|what| matches!(what, What::Suspend)));
         if self.jobs.is_deleted(self.now_ms) && !active.has(|what| matches!(what, What::DeleteJob)) {
-            let generation = self.next_generation(Rollout::new());
+            let generation = self.next_generation(Rollout::new(), None);
             self.jobs.create(generation);
         }
         let active = &self.scene.active;

@@ -117,7 +117,15 @@ impl Rig {
         for (sidecar, job_manager) in pods.into_iter().take(1 + usize::from(rival)) {
             let entropy = Stream::new(seed, sidecar);
             let files = cluster.files().clone();
-            add_sidecar(&mut sim, sidecar, entropy, backend.clone(), trace.clone(), files, generation.clone());
+            add_sidecar(
+                &mut sim,
+                sidecar,
+                entropy,
+                backend.clone(),
+                trace.clone(),
+                files,
+                generation.clone(),
+            );
             let env = Env { stream: Stream::new(seed, job_manager), ..env.clone() };
             add_job_manager(&mut sim, sidecar, job_manager, &env, &cluster, &exits);
         }
