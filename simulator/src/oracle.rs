@@ -30,7 +30,7 @@
 //! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint, a rollout the newest snapshot of the lineage; never nothing, unless the user wished so | P1, I7 |
 //! | [`plan-kept`](property::PLAN_KEPT) | a generation's restore plan is durable before a grant, and stays as it is | P1, design §7 |
 //! | [`plan-verified`](property::PLAN_VERIFIED) | a plan names no snapshot whose files were harmed before | P1 |
-//! | [`own-code`](property::OWN_CODE) | a job is made from a graph of its own generation, and with a launcher of its own code | FLINK-30527 |
+//! | [`own-code`](property::OWN_CODE) | a job is made from a graph of its own generation and of its own code | FLINK-30527 |
 //! | [`ended-stays-ended`](property::ENDED_STAYS_ENDED) | a job with a durable result is not started again in its generation | P5 |
 //! | [`ends-for-a-reason`](property::ENDS_FOR_A_REASON) | a job ends because its input did, its user wanted it, or its restarts are used up | P5, FLINK-19154 |
 //! | [`exactly-once`](property::EXACTLY_ONCE) | what the sinks committed is a prefix of the input: no gap, nothing twice | I8 |

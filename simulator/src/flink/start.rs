@@ -114,8 +114,8 @@ fn status(name: &str) -> JobStatus {
     }
 }
 
-/// The stored graph, if there is one. A launcher does without `main()` when it was made from what this process would make it
-/// from, and drops it when not.
+/// The stored graph, if there is one that was made from what this process would make it from; another one is dropped. A launcher
+/// does without `main()` then.
 async fn recover_graph(process: &Process, epoch: u64) -> Result<Option<Graph>, Exit> {
     let answer = process.calls.needed(&Call::read("/v1/graphs", epoch), &[]).await?;
     if !answer.json::<Graphs>().graphs.iter().any(|graph| graph.job == process.env.job_id) {
@@ -123,14 +123,14 @@ async fn recover_graph(process: &Process, epoch: u64) -> Result<Option<Graph>, E
     }
     let answer = process.calls.needed(&Call::read(process.job_path("/graph"), epoch), &[]).await?;
     let graph = answer.json::<Graph>();
-    if !process.env.job.launcher {
-        // It is run although its result is of no account.
-        run_main(process).await?;
-    } else if graph.fingerprint != process.fingerprint && !process.cluster.adapter().keeps_old_graphs {
+    if graph.fingerprint != process.fingerprint && !process.cluster.adapter().keeps_old_graphs {
         drop_graph(process, epoch).await?;
         return Ok(None);
-    } else {
-        process.env.trace.reached(&process.env.actor, reached::STORED_GRAPH);
+    }
+    match process.env.job.launcher {
+        true => process.env.trace.reached(&process.env.actor, reached::STORED_GRAPH),
+        // It is run although its result is of no account.
+        false => drop(run_main(process).await?),
     }
     Ok(Some(graph))
 }

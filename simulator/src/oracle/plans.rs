@@ -33,12 +33,11 @@ pub(super) struct Plans {
     harmed: BTreeSet<u64>,
     /// A record has shown a snapshot.
     any_seen: bool,
-    launcher: bool,
 }
 
 impl Plans {
     pub(super) fn of(plan: &Plan) -> Self {
-        Self { settings: plan.world.settings.clone(), launcher: plan.job.launcher, ..Self::default() }
+        Self { settings: plan.world.settings.clone(), ..Self::default() }
     }
 
     fn wish(&self, generation: &str, setting: &str) -> Option<&str> {
@@ -176,7 +175,7 @@ impl Oracle for Plans {
                 must(present.is_none_or(|present| present == *generation), OWN_CODE, || {
                     format!("epoch {epoch} runs the graph of generation {generation}, which is not its own")
                 })?;
-                must(!self.launcher || code == own, OWN_CODE, || {
+                must(code == own, OWN_CODE, || {
                     format!("epoch {epoch} runs the graph of {code}, and its code is {own}")
                 })?;
             }
@@ -280,17 +279,14 @@ mod tests {
 
     #[test]
     fn a_rollout_runs_its_own_code() {
-        let used = |generation: &str, code: &str, launcher| {
-            let mut with = plan();
-            with.job.launcher = launcher;
-            let (mut history, mut oracle) = (History::default(), Plans::of(&with));
+        let used = |generation: &str, code: &str| {
+            let (mut history, mut oracle) = (History::default(), Plans::of(&plan()));
             history.record(&mut oracle, &Draft::claim(1, "a")).unwrap();
             let (job, generation) = (JOB.to_owned(), generation.to_owned());
             let (code, own) = (code.to_owned(), "new".to_owned());
             let used = Event::GraphUsed { job, epoch: 1, generation, code, own };
             history.show(&mut oracle, "jm-0", used).is_ok()
         };
-        assert!(used("1", "new", true) && used("1", "old", false));
-        assert!(!used("0", "new", true) && !used("1", "old", true));
+        assert!(used("1", "new") && !used("0", "new") && !used("1", "old"));
     }
 }
