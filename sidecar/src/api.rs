@@ -14,6 +14,7 @@ mod plan;
 pub mod problem;
 mod request;
 mod results;
+mod savepoints;
 mod sessions;
 mod streams;
 
@@ -39,8 +40,10 @@ use crate::config::Config;
 use crate::election::ElectionView;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
+use crate::observation::Observation;
 use crate::planner::Wish;
 use crate::runtime::World;
+use crate::savepoints::Savepoints;
 
 /// The newest epoch, on every answer.
 pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("holdfast-epoch");
@@ -61,6 +64,8 @@ pub struct Api {
     restore: Wish,
     /// Only one preview at a time: each may verify a large snapshot.
     previews: Arc<Semaphore>,
+    observation: Observation,
+    savepoints: Savepoints,
     limits: Limits,
     deployment: String,
     generation: String,
@@ -102,6 +107,8 @@ pub fn private(api: Api) -> Router {
         .route("/snapshots/{id}/pin", answered(&api, post(people::pin)))
         .route("/snapshots/{id}/unpin", answered(&api, post(people::unpin)))
         .route("/reset", answered(&api, post(people::reset).delete(people::cancel_reset)))
+        .route("/savepoints", answered(&api, post(savepoints::take)))
+        .route("/savepoints/{id}", answered(&api, get(savepoints::read)))
         .route("/collection", answered(&api, get(people::collection)));
     finish(Router::new().nest("/v1", v1).merge(for_people(&api)), api)
 }
@@ -167,6 +174,7 @@ impl Api {
         election: Option<watch::Receiver<ElectionView>>,
         metrics: Arc<Metrics>,
         world: &World,
+        observation: Observation,
     ) -> Self {
         const REQUESTS_MAX: usize = 256;
         const SLACK_MS: u64 = 5_000;
@@ -180,6 +188,8 @@ impl Api {
             snapshot_stores: world.snapshots.clone(),
             restore: config.restore.clone(),
             previews: Arc::new(Semaphore::new(1)),
+            savepoints: Savepoints::new(observation.clone()),
+            observation,
             limits: config.store_options.limits.clone(),
             deployment: config.deployment.to_string(),
             generation: config.generation.clone(),

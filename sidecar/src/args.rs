@@ -10,6 +10,7 @@ mod output;
 mod plan;
 mod remote;
 mod reset;
+mod savepoint;
 mod snapshots;
 mod source;
 mod status;
@@ -56,6 +57,8 @@ enum Command {
     History(history::History),
     /// Say what the next collection would remove, and which snapshots nothing needs any more
     Gc(gc::Gc),
+    /// Take a savepoint, or stop the job with one, and wait for it
+    Savepoint(savepoint::Savepoint),
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,6 +114,7 @@ impl Args {
             Command::Reset(reset) => reset.run(),
             Command::History(history) => history.run(),
             Command::Gc(gc) => gc.run(),
+            Command::Savepoint(savepoint) => savepoint.run(),
         }
     }
 }

@@ -13,6 +13,7 @@ use jiff::SignedDuration;
 
 pub use self::election::Election;
 pub(crate) use self::restore::from_settings as restore_wish;
+use crate::job_manager::RestAddress;
 use crate::planner::Wish;
 use crate::settings::Settings;
 
@@ -47,6 +48,10 @@ pub struct Config {
     pub collect_interval_ms: u64,
     /// How long a stop waits for the JobManager to end.
     pub stop_wait_ms: u64,
+    /// How often the JobManager is asked for savepoints and restores.
+    pub observe_interval_ms: u64,
+    /// Where its REST API is; `None`: where it publishes.
+    pub job_manager_rest: Option<RestAddress>,
     /// JobManager streams.
     pub sessions_max: usize,
     /// Leader streams.
@@ -114,6 +119,17 @@ impl TryFrom<Settings> for Config {
                 DAY_MS,
             )?,
             stop_wait_ms: duration_ms("stop-wait", settings.stop_wait, 5_000, 0, HOUR_MS)?,
+            observe_interval_ms: duration_ms(
+                "observe-interval",
+                settings.observe_interval,
+                2_000,
+                100,
+                HOUR_MS,
+            )?,
+            job_manager_rest: settings
+                .job_manager_rest
+                .map(|url| parsed("job-manager-rest", url))
+                .transpose()?,
             sessions_max: count("max-sessions", settings.max_sessions, 16, 2)?,
             leader_streams_max: count("max-leader-streams", settings.max_leader_streams, 4_096, 2)?,
             log: log(settings.log_format, settings.log)?,
@@ -144,6 +160,8 @@ impl From<&Config> for Settings {
             commit_deadline: ms(config.store_options.commit_deadline_ms),
             collect_interval: ms(config.collect_interval_ms),
             stop_wait: ms(config.stop_wait_ms),
+            observe_interval: ms(config.observe_interval_ms),
+            job_manager_rest: config.job_manager_rest.as_ref().map(RestAddress::to_string),
             max_graph_bytes: Some(config.store_options.limits.blob_bytes_max),
             max_jobs: Some(config.store_options.limits.jobs_max),
             max_sessions: Some(config.sessions_max),

@@ -10,6 +10,7 @@
 //! | who is granted leadership | [`sessions`] |
 //! | who should try to lead, by a Kubernetes Lease | [`elector`] |
 //! | which leader addresses are published | [`leaders`] |
+//! | what Flink's statistics tell about savepoints and restores | [`observer`] |
 //! | what people are shown, and whether what they ask for makes sense | [`views`], [`wishes`] |
 //! | what a new generation restores | [`planner`] |
 //! | what may be written, and what a lost answer means | the crate [`ha_store`] |
@@ -21,6 +22,8 @@
 //! | drives the two machines, asks the store, checks the fence | [`leadership`] |
 //! | says what the next generation would restore | [`preview`] |
 //! | asks the API server, writes Events | [`election`] |
+//! | asks the JobManager's REST API | [`job_manager`], [`observation`] |
+//! | takes savepoints and follows them to their end | [`savepoints`] |
 //! | the `/v1` protocol of `docs/protocol.md` | [`api`] |
 //! | starts everything, and stops it in order | [`runtime`] |
 //! | flags, environment and file | [`settings`], checked by [`config`] |
@@ -37,12 +40,16 @@ pub mod args;
 pub mod config;
 pub mod election;
 pub mod elector;
+pub mod job_manager;
 pub mod leaders;
 pub mod leadership;
 pub mod metrics;
+pub mod observation;
+pub mod observer;
 pub mod planner;
 pub mod preview;
 pub mod runtime;
+pub mod savepoints;
 pub mod sessions;
 pub mod settings;
 pub mod views;

@@ -13,12 +13,15 @@ use snapshot::Stores;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::api::{self, Api};
 use crate::config::{Config, Election};
 use crate::election::{self, Announcer, Reason, infer_client};
+use crate::job_manager::{Connect, TcpConnect};
 use crate::leadership::{Candidacy, Leadership, Options};
 use crate::metrics::Metrics;
+use crate::observation::{self, Observation};
 
 /// What the process takes from whoever starts it. The simulator hands over its own.
 #[derive(Clone)]
@@ -33,6 +36,8 @@ pub struct World {
     pub kubernetes: Option<kube::Client>,
     /// Where the files of snapshots are, to verify what is restored.
     pub snapshots: Arc<Stores>,
+    /// How the JobManager's REST API is reached.
+    pub connect: Arc<dyn Connect>,
 }
 
 /// `holdfast run`: until SIGTERM or SIGINT. A second one ends the process at once.
@@ -51,6 +56,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         backend,
         kubernetes,
         snapshots,
+        connect: Arc::new(TcpConnect),
     };
     let private = TcpListener::bind(config.listen)
         .await
@@ -125,7 +131,9 @@ where
     );
     let election = elect(&config, &world, &leadership, announcer, &metrics).await?;
     let view = election.as_ref().map(election::Driver::view);
-    let api = Api::new(&config, store.clone(), leadership.clone(), view, metrics.clone(), &world);
+    let (observation, observing) = observe(&config, &world, &store, &leadership, &metrics);
+    let api =
+        Api::new(&config, store.clone(), leadership.clone(), view, metrics.clone(), &world, observation);
 
     let (down_out, down) = watch::channel(false);
     let went_down = |mut down: watch::Receiver<bool>| async move {
@@ -142,6 +150,7 @@ where
     // The sender lives in `run`, which ends with us.
     drop(stop.wait_for(|stop| *stop).await);
     collecting.abort();
+    observing.abort();
     leadership.stop().await;
     bounded("the JobManager did not end", config.stop_wait_ms, &mut leading).await;
     leading.abort();
@@ -248,6 +257,28 @@ async fn elect(
             Ok(Some(election::start(election.clone(), client, leadership, announcer, metrics, clock)))
         }
     }
+}
+
+fn observe(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    leadership: &Leadership,
+    metrics: &Arc<Metrics>,
+) -> (Observation, JoinHandle<()>) {
+    let options = observation::Options {
+        interval_ms: config.observe_interval_ms,
+        address: config.job_manager_rest.clone(),
+    };
+    let surroundings = observation::Surroundings {
+        store: store.clone(),
+        leadership: leadership.clone(),
+        clock: world.clock.clone(),
+        entropy: world.entropy.clone(),
+        connect: world.connect.clone(),
+        metrics: metrics.clone(),
+    };
+    Observation::start(options, surroundings)
 }
 
 async fn bounded(what: &str, limit_ms: u64, task: impl Future) {

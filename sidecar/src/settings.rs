@@ -140,6 +140,17 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_wait: Option<String>,
 
+    /// How often the JobManager's REST API is asked for savepoints and restores, which Flink does not tell otherwise
+    /// [default: 2s]
+    #[arg(long, env = "HOLDFAST_OBSERVE_INTERVAL", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe_interval: Option<String>,
+
+    /// Where the JobManager's REST API is, like http://127.0.0.1:8081 [default: where the JobManager says]
+    #[arg(long, env = "HOLDFAST_JOB_MANAGER_REST", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_manager_rest: Option<String>,
+
     /// The largest stored graph, in bytes [default: 67108864]
     #[arg(long, env = "HOLDFAST_MAX_GRAPH_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,6 +249,8 @@ impl Settings {
             commit_deadline: self.commit_deadline.or(weaker.commit_deadline),
             collect_interval: self.collect_interval.or(weaker.collect_interval),
             stop_wait: self.stop_wait.or(weaker.stop_wait),
+            observe_interval: self.observe_interval.or(weaker.observe_interval),
+            job_manager_rest: self.job_manager_rest.or(weaker.job_manager_rest),
             max_graph_bytes: self.max_graph_bytes.or(weaker.max_graph_bytes),
             max_jobs: self.max_jobs.or(weaker.max_jobs),
             max_sessions: self.max_sessions.or(weaker.max_sessions),

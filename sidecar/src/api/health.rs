@@ -11,6 +11,7 @@ use super::Api;
 use crate::election::ElectionView;
 use crate::leaders::LeadersView;
 use crate::leadership::Entry;
+use crate::observation::ObservationView;
 use crate::views::{self, StateSummary};
 
 /// What an operator sees first.
@@ -29,6 +30,8 @@ pub(super) struct Status {
     /// Absent with `--election none`.
     election: Option<ElectionView>,
     store: StoreStatus,
+    /// What is learnt of savepoints from the JobManager itself.
+    observer: ObservationView,
     leaders: Option<LeadersView>,
     #[serde(flatten)]
     recorded: StateSummary,
@@ -87,6 +90,7 @@ pub(super) async fn status(State(api): State<Api>) -> Json<Status> {
             trouble: view.store_trouble,
             newest_record: stored.header.as_ref().map(|header| header.sequence),
         },
+        observer: api.observation.view(),
         leaders,
         recorded: views::summary(&stored.state, api.clock.wall_ms()),
         journal: view.journal.to_vec(),

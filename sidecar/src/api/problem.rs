@@ -46,6 +46,8 @@ const UNKNOWN_RESULT: Kind = ("unknown-result", StatusCode::NOT_FOUND, "no resul
 const UNKNOWN_SESSION: Kind = ("unknown-session", StatusCode::NOT_FOUND, "no such session");
 const UNKNOWN_SNAPSHOT: Kind =
     ("unknown-snapshot", StatusCode::NOT_FOUND, "the deployment knows no such snapshot");
+const UNKNOWN_SAVEPOINT: Kind =
+    ("unknown-savepoint", StatusCode::NOT_FOUND, "no savepoint of this id was asked for here");
 const METHOD_NOT_ALLOWED: Kind =
     ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "the path has no such method");
 const ALREADY_EXISTS: Kind = ("already-exists", StatusCode::CONFLICT, "it is there with another content");
@@ -57,6 +59,8 @@ const LIMIT_REACHED: Kind = ("limit-reached", StatusCode::UNPROCESSABLE_ENTITY, 
 const CORRUPT: Kind = ("corrupt", StatusCode::INTERNAL_SERVER_ERROR, "what the store holds is damaged");
 const NOT_READY: Kind = ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "the sidecar holds no epoch yet");
 const UNAVAILABLE: Kind = ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "the store did not take it");
+const JOB_MANAGER_UNAVAILABLE: Kind =
+    ("job-manager-unavailable", StatusCode::SERVICE_UNAVAILABLE, "the JobManager could not be asked");
 const TOO_MANY_STREAMS: Kind =
     ("too-many-streams", StatusCode::SERVICE_UNAVAILABLE, "the limit of open streams is reached");
 const UNKNOWN_OUTCOME: Kind =
@@ -142,6 +146,28 @@ impl Problem {
     pub fn unknown_snapshot(name: &str) -> Self {
         let way_out = "`holdfast snapshots list` shows those that are known";
         Self::new(UNKNOWN_SNAPSHOT, format!("no snapshot {name:?} is known to this deployment; {way_out}"))
+    }
+
+    /// No such savepoint was asked for.
+    pub fn unknown_savepoint(id: &str) -> Self {
+        let way_out = "a sidecar remembers the last 100 that it was asked for since it started; `holdfast snapshots list` \
+                       shows those that were recorded";
+        Self::new(UNKNOWN_SAVEPOINT, format!("no savepoint {id:?} was asked for here; {way_out}"))
+    }
+
+    /// The JobManager does not know this job.
+    pub fn unknown_job_of_flink(detail: impl Into<String>) -> Self {
+        Self::new(UNKNOWN_JOB, detail)
+    }
+
+    /// The JobManager cannot be asked, so nothing was done.
+    pub fn job_manager_unavailable(detail: impl Into<String>) -> Self {
+        Self::new(JOB_MANAGER_UNAVAILABLE, detail)
+    }
+
+    /// What is there does not allow it.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(CONFLICT, detail)
     }
 
     /// The answer did not come in time. A write that was under way may have been recorded.

@@ -8,7 +8,7 @@ use axum::extract::{RawQuery, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use ha_store::{Answer, Change, DeploymentState, Refusal, ResultEntry, ResultId, ResultKind};
+use ha_store::{Answer, Change, DeploymentState, JobId, Refusal, ResultEntry, ResultId, ResultKind};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,11 @@ pub(super) async fn create(
     if payload.len() as u64 > max_bytes {
         return Err(Problem::too_large("a result", max_bytes, "fixed"));
     }
+    if kind == ResultKind::Jobs && !is_recorded(&api, &id) {
+        // While this is unanswered, Flink still tells of the job's savepoints; afterwards it ends its process.
+        let job: JobId = params.get("id")?;
+        api.observation.last_look(write.epoch, &job, &asked.status).await;
+    }
     let payload = api.put_payload(write.epoch, Bytes::from(payload)).await?;
     let change = Change::CreateResult { kind, id: id.clone(), status: asked.status.clone(), payload };
     match api.commit(write.epoch, write.key, change).await? {
@@ -123,6 +128,11 @@ pub(super) async fn clean(
     let (Kind(kind), id) = (params.get("kind")?, params.get("id")?);
     api.commit(write.epoch, write.key, Change::CleanResult { kind, id }).await?;
     Ok(StatusCode::OK)
+}
+
+/// A retry of what was recorded needs no last look.
+fn is_recorded(api: &Api, id: &ResultId) -> bool {
+    api.store.view().state.results.of(ResultKind::Jobs).contains_key(id)
 }
 
 fn find<'a>(state: &'a DeploymentState, kind: ResultKind, id: &ResultId) -> Result<&'a ResultEntry, Problem> {

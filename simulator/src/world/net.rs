@@ -6,9 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::client::legacy::connect::{self, Connected};
 use hyper_util::rt::TokioIo;
+use sidecar::job_manager::{self, Connect};
 use turmoil::net::TcpListener;
 
 use super::closing::Connection;
@@ -35,6 +37,20 @@ impl tower::Service<Uri> for Connector {
         Box::pin(async move {
             let host = uri.host().ok_or_else(|| io::Error::other(format!("{uri} names no host")))?;
             Ok(TokioIo::new(Connection::open((host, uri.port_u16().unwrap_or(80))).await?))
+        })
+    }
+}
+
+impl Connect for Connector {
+    fn connect(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> BoxFuture<'static, io::Result<Box<dyn job_manager::Connection>>> {
+        let host = host.to_owned();
+        Box::pin(async move {
+            let connection = Connection::open((host.as_str(), port)).await?;
+            Ok(Box::new(connection) as Box<dyn job_manager::Connection>)
         })
     }
 }

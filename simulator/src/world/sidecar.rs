@@ -64,6 +64,7 @@ impl Sidecar {
             backend: Arc::new(Client::new(&self.actor, STORE, STORE_PORT)),
             kubernetes: Some(kubernetes.expect("a client without credentials")),
             snapshots: Arc::new(snapshots(&self.actor)),
+            connect: Arc::new(Connector),
         };
         let world = match self.wrap {
             Some(wrap) => wrap(world),

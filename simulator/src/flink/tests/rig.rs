@@ -20,6 +20,7 @@ use crate::plan::{Fault, Job, Plan, What, When};
 use crate::points::{Due, Points};
 use crate::seed::Stream;
 use crate::trace::{Event, Trace};
+use crate::world::net::Connector;
 
 pub(super) const JOB: &str = "00000000000000000000000000000001";
 pub(super) const SIDECAR: &str = "sidecar";
@@ -250,6 +251,7 @@ fn add_sidecar(
             backend: backend.clone(),
             kubernetes: None,
             snapshots: Arc::new(snapshots(&files)),
+            connect: Arc::new(Connector),
         };
         let config = config(name, generation.lock().expect("not poisoned").clone());
         async move {

@@ -1,0 +1,289 @@
+//! Savepoints: those that the JobManager tells of, and those that are taken through the sidecar.
+
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use reqwest::Method;
+use serde_json::{Value, json};
+use sidecar::settings::Settings;
+use tokio::net::TcpListener;
+
+use super::support::{JOB, JobManager, Sidecar, problem};
+
+/// What a JobManager's REST API says, and what it was asked to do.
+#[derive(Default)]
+struct Flink {
+    savepoints: Vec<Value>,
+    restored: Value,
+    operation: Value,
+    orders: Vec<(String, Value)>,
+    runs: Vec<&'static str>,
+    gone: bool,
+}
+
+type Shared = Arc<Mutex<Flink>>;
+
+fn savepoint(id: u64, place: &str) -> Value {
+    json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": true, "trigger_timestamp": 1_000,
+        "latest_ack_timestamp": 1_100, "external_path": place, "discarded": false})
+}
+
+/// Speaks for a JobManager; gives its URL.
+async fn flink(shared: Shared) -> String {
+    let overview = async |State(flink): State<Shared>| {
+        let jobs: Vec<Value> = flink
+            .lock()
+            .unwrap()
+            .runs
+            .iter()
+            .map(|jid| json!({"jid": jid, "name": "orders", "state": "RUNNING"}))
+            .collect();
+        Json(json!({"jobs": jobs}))
+    };
+    let checkpoints = async |State(flink): State<Shared>| {
+        let flink = flink.lock().unwrap();
+        if flink.gone {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        Ok(Json(json!({"latest": {"savepoint": flink.savepoints.first(), "restored": flink.restored},
+            "history": flink.savepoints})))
+    };
+    let order = async |State(flink): State<Shared>,
+                       Path((_, call)): Path<(String, String)>,
+                       Json(body): Json<Value>| {
+        let answer = json!({"request-id": body["triggerId"]});
+        flink.lock().unwrap().orders.push((call, body));
+        (StatusCode::ACCEPTED, Json(answer))
+    };
+    let operation = async |State(flink): State<Shared>| match &flink.lock().unwrap().operation {
+        Value::Null => Err(StatusCode::NOT_FOUND),
+        operation => Ok(Json(operation.clone())),
+    };
+    let router = Router::new()
+        .route("/jobs/overview", get(overview))
+        .route("/jobs/{job}/checkpoints", get(checkpoints))
+        .route("/jobs/{job}/{call}", post(order))
+        .route("/jobs/{job}/savepoints/{trigger}", get(operation))
+        .with_state(shared);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async { axum::serve(listener, router).await });
+    url
+}
+
+/// A sidecar with a granted JobManager that publishes this REST address.
+async fn leading(shared: &Shared, observe_interval: &str) -> (Sidecar, JobManager, u64) {
+    let settings = Settings { observe_interval: Some(observe_interval.into()), ..Settings::default() };
+    let sidecar = Sidecar::start_on(Arc::new(object_store::memory::InMemory::new()), settings).await;
+    let mut job_manager = JobManager::open(&sidecar).await;
+    let epoch = job_manager.granted().await;
+    let url = flink(shared.clone()).await;
+    let leaders = json!({"leaders": {"restserver": {"session": "s", "address": url}}});
+    let published =
+        sidecar.write(Method::PUT, "/v1/leaders", epoch, "l").json(&leaders).send().await.unwrap();
+    assert_eq!(published.status(), 204);
+    (sidecar, job_manager, epoch)
+}
+
+async fn until<T>(sidecar: &Sidecar, path: &str, found: impl Fn(&Value) -> Option<T>) -> T {
+    let limit = std::time::Duration::from_secs(20);
+    let search = async {
+        loop {
+            let answer = sidecar.get(path).await.json().await.expect("JSON");
+            if let Some(found) = found(&answer) {
+                return found;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(limit, search).await.expect("in time")
+}
+
+fn known(answer: &Value, id: u64) -> Option<Value> {
+    answer["snapshots"].as_array()?.iter().find(|snapshot| snapshot["id"] == id).cloned()
+}
+
+async fn ended(sidecar: &Sidecar, id: &Value) -> Value {
+    let path = format!("/v1/savepoints/{}", id.as_str().expect("an id"));
+    until(sidecar, &path, |taken| (taken["status"] != "in-progress").then(|| taken.clone())).await
+}
+
+async fn take(sidecar: &Sidecar, body: Value) -> Value {
+    let accepted = sidecar.request(Method::POST, "/v1/savepoints").json(&body).send().await.unwrap();
+    assert_eq!(accepted.status(), 202);
+    accepted.json::<Value>().await.unwrap()["id"].clone()
+}
+
+#[tokio::test]
+async fn a_savepoint_that_somebody_else_took_is_known_and_later_that_its_job_rolled_back_behind_it() {
+    let shared = Shared::default();
+    shared.lock().unwrap().runs = vec![JOB];
+    let (sidecar, _job_manager, _) = leading(&shared, "100ms").await;
+    shared.lock().unwrap().savepoints = vec![savepoint(7, "file:/savepoints/savepoint-7")];
+    let seen = until(&sidecar, "/v1/snapshots", |answer| known(answer, 7)).await;
+    assert_eq!(seen["kind"], "savepoint", "{seen}");
+    assert_ne!(seen["rolled_back"], true, "{seen}");
+    shared.lock().unwrap().restored = json!({"id": 6, "restore_timestamp": 1_200, "is_savepoint": false});
+    let rolled_back = |answer: &Value| known(answer, 7).filter(|snapshot| snapshot["rolled_back"] == true);
+    until(&sidecar, "/v1/snapshots", rolled_back).await;
+    let observer = &sidecar.status().await["observer"];
+    assert_eq!(
+        (&observer["trouble"], &observer["savepoints_recorded"]),
+        (&json!(null), &json!(1)),
+        "{observer}"
+    );
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn before_a_jobs_result_is_recorded_its_last_savepoint_is() {
+    let shared = Shared::default();
+    shared.lock().unwrap().savepoints = vec![savepoint(9, "file:/savepoints/savepoint-9")];
+    // Nothing is observed by itself in this time.
+    let (sidecar, _job_manager, epoch) = leading(&shared, "1h").await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let written = sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
+    assert_eq!(written.status(), 201);
+    assert!(known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_is_recorded_even_if_the_job_cannot_be_observed_any_more() {
+    let shared = Shared::default();
+    shared.lock().unwrap().gone = true;
+    let (sidecar, _job_manager, epoch) = leading(&shared, "1h").await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let written = sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
+    assert_eq!(written.status(), 201);
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_savepoint_that_is_done_is_in_the_ledger_with_the_id_that_flink_gave_it() {
+    let shared = Shared::default();
+    let place = "file:/savepoints/savepoint-5";
+    {
+        let mut flink = shared.lock().unwrap();
+        (flink.runs, flink.savepoints) = (vec![JOB], vec![savepoint(5, place)]);
+        flink.operation = json!({"status": {"id": "COMPLETED"}, "operation": {"location": place}});
+    }
+    let (sidecar, _job_manager, _) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({"target_directory": "file:/savepoints", "format": "NATIVE"})).await;
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!(taken["status"], "completed", "{taken}");
+    assert_eq!((&taken["external_pointer"], &taken["checkpoint_id"]), (&json!(place), &json!(5)), "{taken}");
+    assert_eq!((&taken["recorded"], &taken["job"]), (&json!(true), &json!(JOB)), "{taken}");
+    assert!(known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 5).is_some());
+    let (call, order) = shared.lock().unwrap().orders[0].clone();
+    assert_eq!(call, "savepoints");
+    assert_eq!(order["triggerId"], id, "{order}");
+    assert_eq!(
+        (&order["target-directory"], &order["formatType"]),
+        (&json!("file:/savepoints"), &json!("NATIVE"))
+    );
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_is_done_when_the_job_has_ended() {
+    let shared = Shared::default();
+    let place = "file:/savepoints/savepoint-5";
+    {
+        let mut flink = shared.lock().unwrap();
+        (flink.runs, flink.savepoints) = (vec![JOB], vec![savepoint(5, place)]);
+        flink.operation = json!({"status": {"id": "COMPLETED"}, "operation": {"location": place}});
+    }
+    let (sidecar, _job_manager, epoch) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({"stop": true})).await;
+    let path = format!("/v1/savepoints/{}", id.as_str().unwrap());
+    let complete = |taken: &Value| (taken["external_pointer"] == place).then(|| taken.clone());
+    let taken = until(&sidecar, &path, complete).await;
+    assert_eq!(taken["status"], "in-progress", "{taken}");
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
+    assert_eq!(ended(&sidecar, &id).await["status"], "completed");
+    assert_eq!(shared.lock().unwrap().orders[0].0, "stop");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_savepoint_that_flink_gave_up_is_failed_with_its_reason() {
+    let shared = Shared::default();
+    {
+        let mut flink = shared.lock().unwrap();
+        flink.runs = vec![JOB];
+        flink.operation = json!({"status": {"id": "COMPLETED"},
+            "operation": {"failure-cause": {"class": "x", "stack-trace": "CheckpointException: declined\n\tat x"}}});
+    }
+    let (sidecar, _job_manager, _) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({})).await;
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!(
+        (&taken["status"], &taken["detail"]),
+        (&json!("failed"), &json!("CheckpointException: declined"))
+    );
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_savepoint_that_nobody_knows_of_any_more_is_unknown_and_says_the_way_out() {
+    let shared = Shared::default();
+    shared.lock().unwrap().runs = vec![JOB];
+    let (sidecar, _job_manager, _) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({})).await;
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!(taken["status"], "unknown", "{taken}");
+    assert!(taken["detail"].as_str().unwrap().contains("holdfast reset --to"), "{taken}");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_for_is_refused_and_nothing_is_asked_for() {
+    let other = "11111111111111111111111111111111";
+    let shared = Shared::default();
+    let (sidecar, job_manager, _) = leading(&shared, "1h").await;
+    let refused = async |body: Value, status| {
+        let answer = sidecar.request(Method::POST, "/v1/savepoints").json(&body).send().await.unwrap();
+        problem(answer, status).await
+    };
+    assert_eq!(refused(json!({}), 409).await, "conflict", "nothing runs");
+    shared.lock().unwrap().runs = vec![JOB, other];
+    assert_eq!(refused(json!({}), 409).await, "conflict", "two jobs run");
+    assert_eq!(refused(json!({"job": "2".repeat(32)}), 404).await, "unknown-job");
+    assert_eq!(refused(json!({"drain": true}), 400).await, "malformed");
+    assert_eq!(refused(json!({"sotp": true}), 400).await, "malformed");
+    assert_eq!(problem(sidecar.get("/v1/savepoints/x").await, 404).await, "unknown-savepoint");
+    drop(job_manager);
+    until(&sidecar, "/status", |status| (status["session"] == json!(null)).then_some(())).await;
+    assert_eq!(refused(json!({}), 503).await, "not-ready");
+    assert!(shared.lock().unwrap().orders.is_empty());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_needs_tls_is_shown_as_trouble_with_the_way_out() {
+    let sidecar = Sidecar::start_on(
+        Arc::new(object_store::memory::InMemory::new()),
+        Settings { observe_interval: Some("100ms".into()), ..Settings::default() },
+    )
+    .await;
+    let mut job_manager = JobManager::open(&sidecar).await;
+    let epoch = job_manager.granted().await;
+    let leaders = json!({"leaders": {"restserver": {"session": "s", "address": "https://jobmanager:8081"}}});
+    sidecar.write(Method::PUT, "/v1/leaders", epoch, "l").json(&leaders).send().await.unwrap();
+    let told = |status: &Value| {
+        status["observer"]["trouble"]
+            .as_str()
+            .filter(|trouble| trouble.contains("--job-manager-rest http://"))
+            .map(drop)
+    };
+    until(&sidecar, "/status", told).await;
+    sidecar.stop().await;
+}
