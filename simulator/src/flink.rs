@@ -6,15 +6,16 @@
 //! | pure | driver | is |
 //! | --- | --- | --- |
 //! | `election`, `answer` | `session`, `calls`, `publisher`, `http` | the adapter |
-//! | `master`, `coordinator`, `tolerance`, `restart` | `job`, `checkpoints`, `start`, `end`, `job_manager` | the JobManager |
+//! |  | `rest`, `statistics` | the JobManager's REST server |
+//! | `master`, `coordinator`, `tolerance`, `restart` | `job`, `checkpoints`, `start`, `restore`, `end`, `job_manager` | the JobManager |
 //! | `worker`, `task`, `state` | `task_manager` | a TaskManager |
-//! |  | `cluster` | what outlives the processes |
+//! |  | `cluster`, `files`, `snapshots` | what outlives the processes |
 //!
 //! # What it leaves out
 //! Records are processed as ranges; there is one chain of source, keyed state and sink per partition, so that a barrier
 //! has nothing to be aligned with. `main()` and class loading are a pause. Checkpoint files and the system behind the
 //! sink are memory that every process reaches, without a network in between.
-//! Savepoints are triggered by the user through the [`Cluster`], not over REST, and nothing is started from one yet.
+//! Savepoints are triggered by the user through the [`Cluster`], and by the product over REST.
 
 mod answer;
 mod backoff;
@@ -24,17 +25,22 @@ mod cluster;
 mod coordinator;
 mod election;
 mod end;
+mod files;
 mod http;
 mod job;
 mod job_manager;
 mod master;
 mod process;
 mod publisher;
+mod rest;
 mod restart;
+mod restore;
 mod scope;
 mod session;
+mod snapshots;
 mod start;
 mod state;
+mod statistics;
 mod task;
 mod task_manager;
 #[cfg(test)]
@@ -44,6 +50,10 @@ mod wire;
 mod worker;
 
 pub use self::cluster::{Adapter, Cluster};
+pub(crate) use self::files::found;
+pub use self::files::{BUCKET, ROOT, StateFile, StateFiles};
+use std::sync::Arc;
+
 use crate::plan::Job;
 use crate::points::Points;
 use crate::seed::Stream;
@@ -71,6 +81,8 @@ pub struct Env {
     pub points: Points,
     /// This process's own randomness.
     pub stream: Stream,
+    /// The wall clock of the pod.
+    pub clock: Arc<dyn ha_store::Clock>,
 }
 
 /// One JobManager process. It ends as Flink's do: 0 when the application is over, 163 when the job has FAILED, 2 after a

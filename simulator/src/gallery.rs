@@ -18,6 +18,10 @@
 //! | `commits-before-recorded` | StarRocks connector #115 | sinks commit too early |
 //! | `counts-in-memory` | FLINK-19154 | each JobManager counts checkpoints for itself |
 //! | `end-is-not-said` | FLINK-35857 | the state of an ended job is forgotten |
+//! | `stale-path-wins` | FLINK-35292 | a path in the job's settings wins over the plan |
+//! | `starts-empty` | FLINK-35857 | the next rollout starts with nothing |
+//! | `skips-what-cannot-be-read` | FLINK-22502 | an older checkpoint is restored in its place |
+//! | `old-graph-is-kept` | FLINK-30527 | a graph of other code is run |
 //! | `overwrites` | mountx #19 | the store drops the condition of a create |
 //! | `no-epoch-check` | kubernetes #44887 | nobody asks whose epoch is the newest |
 //! | `acknowledged-and-lost` | cvmfs #2965 | the store answers 200 and drops the object |

@@ -27,7 +27,10 @@
 //! | [`id-unique`](property::ID_UNIQUE) | ids of checkpoints and savepoints are the counter's, and no two are written under one | protocol: counter |
 //! | [`savepoint-kept`](property::SAVEPOINT_KEPT) | the files of a savepoint are the user's: nobody in the job deletes them | Flink's contract |
 //! | [`referenced-kept`](property::REFERENCED_KEPT) | no record at or above the boundary, and no blob that one of those names, is deleted | P4, decision 0003 |
-//! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint; never nothing | P1, I7 |
+//! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint, a rollout the newest snapshot of the lineage; never nothing, unless the user wished so | P1, I7 |
+//! | [`plan-kept`](property::PLAN_KEPT) | a generation's restore plan is durable before a grant, and stays as it is | P1, design §7 |
+//! | [`plan-verified`](property::PLAN_VERIFIED) | a plan names no snapshot whose files were harmed before | P1 |
+//! | [`own-code`](property::OWN_CODE) | a job is made from a graph of its own generation and of its own code | FLINK-30527 |
 //! | [`ended-stays-ended`](property::ENDED_STAYS_ENDED) | a job with a durable result is not started again in its generation | P5 |
 //! | [`ends-for-a-reason`](property::ENDS_FOR_A_REASON) | a job ends because its input did, its user wanted it, or its restarts are used up | P5, FLINK-19154 |
 //! | [`exactly-once`](property::EXACTLY_ONCE) | what the sinks committed is a prefix of the input: no gap, nothing twice | I8 |
@@ -47,6 +50,7 @@ mod liveness;
 mod log;
 mod output;
 mod patience;
+mod plans;
 mod pointers;
 mod record;
 mod restores;
@@ -65,6 +69,7 @@ use self::lease::Lease;
 use self::liveness::Liveness;
 use self::log::Log;
 use self::output::Output;
+use self::plans::Plans;
 use self::pointers::{Files, Objects};
 use self::restores::Restores;
 use crate::outcome::Violation;
@@ -90,6 +95,9 @@ pub mod property {
     pub const SAVEPOINT_KEPT: &str = "savepoint-kept";
     pub const REFERENCED_KEPT: &str = "referenced-kept";
     pub const NEVER_BACK: &str = "never-back";
+    pub const PLAN_KEPT: &str = "plan-kept";
+    pub const PLAN_VERIFIED: &str = "plan-verified";
+    pub const OWN_CODE: &str = "own-code";
     pub const ENDED_STAYS_ENDED: &str = "ended-stays-ended";
     pub const ENDS_FOR_A_REASON: &str = "ends-for-a-reason";
     pub const EXACTLY_ONCE: &str = "exactly-once";
@@ -98,7 +106,7 @@ pub mod property {
     pub const RUNS_AGAIN: &str = "runs-again";
 
     /// All of them, in the order of the table.
-    pub const ALL: [&str; 22] = [
+    pub const ALL: [&str; 25] = [
         CREATE_ONLY,
         LOG_UNBROKEN,
         FENCED,
@@ -115,6 +123,9 @@ pub mod property {
         SAVEPOINT_KEPT,
         REFERENCED_KEPT,
         NEVER_BACK,
+        PLAN_KEPT,
+        PLAN_VERIFIED,
+        OWN_CODE,
         ENDED_STAYS_ENDED,
         ENDS_FOR_A_REASON,
         EXACTLY_ONCE,
@@ -144,6 +155,7 @@ pub fn judge(plan: &Plan) -> Judge {
         Box::new(Files::default()),
         Box::new(Objects::default()),
         Box::new(Restores::default()),
+        Box::new(Plans::of(plan)),
         Box::new(Endings::of(plan)),
         Box::new(Output::of(&plan.job)),
         Box::new(Lease::of(plan)),

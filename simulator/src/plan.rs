@@ -70,8 +70,10 @@ pub struct Job {
     pub records: Option<u64>,
     /// What happens when a task fails.
     pub restart: RestartStrategy,
-    /// Files of retained checkpoints stay when the job is cancelled or fails.
-    pub retain_on_cancellation: bool,
+    /// It is started by the launcher, which uses a stored graph in place of `main()`.
+    pub launcher: bool,
+    /// The job's own settings name the first savepoint that there ever was: somebody left the path there.
+    pub stale_path: bool,
 }
 
 /// Flink's restart strategies.
@@ -161,6 +163,48 @@ pub enum PodChoice {
     #[default]
     Leader,
     Other,
+}
+
+/// What a new generation starts from: the sidecar's `--restore`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restore {
+    /// The newest checkpoint or savepoint.
+    #[default]
+    LatestState,
+    /// The newest savepoint.
+    LatestSavepoint,
+    /// Nothing.
+    None,
+    /// The oldest snapshot whose files are there, by its path.
+    Oldest,
+}
+
+/// Which snapshot somebody lays hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// The newest.
+    #[default]
+    Newest,
+    /// The newest savepoint.
+    Savepoint,
+}
+
+/// How a snapshot is harmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Harm {
+    /// All of it is deleted.
+    Dispose,
+    /// One of its files is deleted.
+    DeleteFile,
+    /// One of its files is cut off.
+    TruncateFile,
+    /// Its `_metadata` is deleted.
+    DeleteMetadata,
+    /// Its `_metadata` is cut off.
+    TruncateMetadata,
 }
 
 /// What goes wrong, or what a person does. Those that last end after their fault's `for_ms`.
@@ -264,8 +308,29 @@ pub enum What {
     Savepoint,
     /// Stop the job with a savepoint.
     StopWithSavepoint,
-    /// Delete the Kubernetes Job and make one with a new generation.
-    Upgrade,
+    /// Delete the Kubernetes Job and make one with a new generation, whose sidecar has these settings.
+    Upgrade {
+        #[serde(default)]
+        restore: Restore,
+        /// The files of what is restored are the job's from then on.
+        #[serde(default)]
+        claims: bool,
+        /// When the newest snapshot is broken, the one before it will do.
+        #[serde(default)]
+        previous: bool,
+    },
+    /// Harm a snapshot that is there: the newest of its kind.
+    HarmSnapshot {
+        #[serde(default)]
+        which: Which,
+        how: Harm,
+    },
+    /// `main()` fails.
+    FailMain,
+    /// `main()` takes this much longer.
+    SlowMain { by_ms: u64 },
+    /// Other code from now on, in the same Kubernetes Job: whoever starts has another fingerprint.
+    ChangeCode,
     /// Suspend the Kubernetes Job: its pods are deleted with grace, and there are none until it is resumed.
     Suspend,
     /// Delete the Kubernetes Job, and make it again only when this ends: a new generation.
@@ -306,7 +371,9 @@ impl What {
             | Self::Cancel
             | Self::Savepoint
             | Self::StopWithSavepoint
-            | Self::Upgrade => false,
+            | Self::HarmSnapshot { .. }
+            | Self::ChangeCode
+            | Self::Upgrade { .. } => false,
             Self::PartitionNode { .. }
             | Self::Pause { .. }
             | Self::StoreSlow { .. }
@@ -326,8 +393,24 @@ impl What {
             | Self::StallCheckpoints
             | Self::FailCheckpointFiles
             | Self::SlowCheckpointFiles { .. }
+            | Self::FailMain
+            | Self::SlowMain { .. }
             | Self::Suspend
             | Self::DeleteJob => true,
+        }
+    }
+}
+
+// === impl Restore ===
+
+impl Restore {
+    /// As on the sidecar's command line; `None`: that needs a path.
+    pub fn setting(self) -> Option<&'static str> {
+        match self {
+            Self::LatestState => Some("latest-state"),
+            Self::LatestSavepoint => Some("latest-savepoint"),
+            Self::None => Some("none"),
+            Self::Oldest => None,
         }
     }
 }
@@ -364,7 +447,8 @@ impl Default for Job {
             poison_offset: None,
             records: None,
             restart: RestartStrategy::FixedDelay { attempts: 1_000, delay_ms: 1_000 },
-            retain_on_cancellation: true,
+            launcher: false,
+            stale_path: false,
         }
     }
 }

@@ -169,8 +169,15 @@ pub mod reached {
     /// The JobManager died between such a savepoint and the job's result, and the next one started the job again.
     pub const STOP_UNDONE: &str = "stop undone by a crash";
 
+    /// A job was started from the snapshot of its plan.
+    pub const PLANNED: &str = "started from the plan's snapshot";
+    /// A stored graph was used in place of `main()`.
+    pub const STORED_GRAPH: &str = "stored graph in place of main()";
+    /// `main()` failed.
+    pub const MAIN_FAILED: &str = "main() failed";
+
     /// All of them, in the order in which they are shown.
-    pub const ALL: [&str; 16] = [
+    pub const ALL: [&str; 19] = [
         ZOMBIE_FENCED,
         UNKNOWN_RECORDED,
         UNKNOWN_ABSENT,
@@ -187,5 +194,8 @@ pub mod reached {
         SAVEPOINT,
         STOPPED_WITH_SAVEPOINT,
         STOP_UNDONE,
+        PLANNED,
+        STORED_GRAPH,
+        MAIN_FAILED,
     ];
 }

@@ -1,6 +1,6 @@
 //! Numbers, times, faults and events in words.
 
-use crate::plan::{Fault, PodChoice, Point, Process, What, When};
+use crate::plan::{Fault, Harm, PodChoice, Point, Process, Restore, What, When, Which};
 use crate::trace::{AddAnswer, Entry, Event, JobStatus};
 
 /// `1,234,567`
@@ -152,7 +152,30 @@ pub fn what(what: &What) -> String {
         What::Cancel => "the user cancels the job".to_owned(),
         What::Savepoint => "the user triggers a savepoint".to_owned(),
         What::StopWithSavepoint => "the user stops the job with a savepoint".to_owned(),
-        What::Upgrade => "the user upgrades: a new Kubernetes Job".to_owned(),
+        What::Upgrade { restore, claims, previous } => {
+            let from = match restore {
+                Restore::LatestState => "",
+                Restore::LatestSavepoint => " from the latest savepoint",
+                Restore::None => " from nothing",
+                Restore::Oldest => " from the oldest snapshot",
+            };
+            let claims = if *claims { ", claiming it" } else { "" };
+            let previous = if *previous { ", or from the one before if it is broken" } else { "" };
+            format!("the user upgrades{from}{claims}{previous}: a new Kubernetes Job")
+        }
+        What::HarmSnapshot { which, how } => {
+            let which = if *which == Which::Savepoint { "savepoint" } else { "snapshot" };
+            match how {
+                Harm::Dispose => format!("somebody deletes the newest {which}"),
+                Harm::DeleteFile => format!("a file of the newest {which} is deleted"),
+                Harm::TruncateFile => format!("a file of the newest {which} is cut off"),
+                Harm::DeleteMetadata => format!("the _metadata of the newest {which} is deleted"),
+                Harm::TruncateMetadata => format!("the _metadata of the newest {which} is cut off"),
+            }
+        }
+        What::FailMain => "main() fails".to_owned(),
+        What::SlowMain { by_ms } => format!("main() takes {} longer", time(*by_ms)),
+        What::ChangeCode => "the user changes the code under the same Kubernetes Job".to_owned(),
         What::Suspend => "the user suspends the Kubernetes Job".to_owned(),
         What::DeleteJob => "the user deletes the Kubernetes Job, and makes it again afterwards".to_owned(),
     }
@@ -212,6 +235,16 @@ pub fn event(event: &Event) -> String {
             JobStatus::Failed => "the job is FAILED".to_owned(),
             JobStatus::Canceled => "the job is CANCELED".to_owned(),
         },
+        Event::RolledOut { generation, .. } => format!("the user rolls generation {generation} out"),
+        Event::SnapshotHarmed { id, .. } => format!("harmed snapshot {id}"),
+        Event::MainRan { generation } => format!("main() of generation {generation} made a graph"),
+        Event::GraphUsed { generation, code, .. } => {
+            format!("runs the graph of {code}, generation {generation}")
+        }
+        Event::StartedFrom { id, claimed: true, .. } => {
+            format!("starts the job from snapshot {id}, and claims it")
+        }
+        Event::StartedFrom { id, claimed: false, .. } => format!("starts the job from snapshot {id}"),
         Event::CheckpointWritten { id, .. } => format!("the files of checkpoint {id} are complete"),
         Event::CheckpointCompleted { id, .. } => format!("checkpoint {id} is complete"),
         Event::SavepointCompleted { id, stops: false, .. } => format!("savepoint {id} is complete"),

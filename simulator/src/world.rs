@@ -48,7 +48,7 @@ pub mod store;
 mod task_managers;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -97,6 +97,9 @@ const MESSAGE_LATENCY_MAX: Duration = Duration::from_millis(20);
 /// Segments in flight on one connection, and connections that wait to be accepted.
 const TCP_CAPACITY: usize = 1_024;
 
+/// Settings of the sidecars of one rollout, by their names on the command line.
+type Rollout = BTreeMap<String, String>;
+
 /// What a world is made of, and what outlives its processes.
 struct Scene {
     plan: Arc<Plan>,
@@ -117,6 +120,8 @@ pub struct World<'a> {
     now_ms: u64,
     jobs: Jobs,
     generations: u64,
+    /// What each generation's sidecars are told besides what all are.
+    rollouts: BTreeMap<String, Rollout>,
     pods_made: u64,
     /// In the order in which their pods were made.
     kubelets: Vec<Kubelet>,
@@ -136,10 +141,11 @@ impl Scene {
     fn new(plan: &Plan, product: &Product, trace: Trace) -> Self {
         let (points, active) = (Points::of(plan), Active::default());
         let latency = (plan.world.store_latency_ms, plan.world.api_latency_ms);
-        let store = FarSide::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.0)
-            .aging(plan.world.store_ages_times);
-        let api = ApiServer::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.1);
         let (service, cluster) = (Service::default(), Cluster::new(product.adapter));
+        let store = FarSide::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.0)
+            .aging(plan.world.store_ages_times)
+            .with_state(cluster.files().clone());
+        let api = ApiServer::new(trace.clone(), points.clone(), active.clone(), plan.seed, latency.1);
         let (plan, product) = (Arc::new(plan.clone()), product.clone());
         Self { plan, product, trace, points, active, store, api, service, cluster }
     }
@@ -192,6 +198,7 @@ impl World<'_> {
             links: Links::default(),
             links_changed: false,
             generations: 0,
+            rollouts: BTreeMap::new(),
             pods_made: 0,
             now_ms: 0,
             scene,

@@ -9,6 +9,7 @@ pub(super) const ALREADY_EXISTS: &str = "already-exists";
 pub(super) const FENCED: &str = "fenced";
 pub(super) const UNKNOWN_JOB: &str = "unknown-job";
 pub(super) const NO_GRAPH: &str = "no-graph";
+pub(super) const NO_PLAN: &str = "no-plan";
 pub(super) const UNKNOWN_RESULT: &str = "unknown-result";
 
 const PREFIX: &str = "urn:holdfast:problem:";

@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::files::StateFiles;
+use super::snapshots::{self, Found, Kind};
 use super::state::{Attempt, Snapshot, Transaction};
+use crate::plan::{Harm, Job, Which};
 use crate::trace::{Event, Trace};
 
 /// Everything that outlives Flink's processes. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     inner: Arc<Mutex<Inner>>,
+    files: StateFiles,
     changed: Arc<watch::Sender<u64>>,
     adapter: Adapter,
 }
@@ -51,14 +55,21 @@ pub struct Adapter {
     pub commits_before_recorded: bool,
     /// Checkpoint ids are counted in memory, from the newest restored one on.
     pub counts_in_memory: bool,
+    /// The plan is not asked for: what the job's own settings say stays (a stale path, or nothing).
+    pub ignores_plan: bool,
+    /// Nobody is told what a job is restored from.
+    pub restores_unsaid: bool,
+    /// A stored graph is used whatever it was made from.
+    pub keeps_old_graphs: bool,
     /// The end of a job is not announced before its pointers are removed.
     pub end_is_not_said: bool,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    files: BTreeMap<(String, u64), Snapshot>,
     transactions: BTreeMap<Transaction, Fate>,
+    /// Whose snapshots there are.
+    job: Option<String>,
     switches: Switches,
 }
 
@@ -80,6 +91,13 @@ struct Switches {
     slow_checkpoint_files_ms: u64,
     cancel: bool,
     savepoints: u32,
+    /// The first savepoint that was ever completed.
+    first_savepoint: Option<String>,
+    /// Counts the versions of the code.
+    code: u64,
+    main_fails: bool,
+    /// By how much longer `main()` takes.
+    main_slow_ms: u64,
     stop_with_savepoint: bool,
     /// The savepoint with which the job was to end is there, and no result of the job yet.
     stopping: bool,
@@ -90,7 +108,13 @@ struct Switches {
 impl Cluster {
     /// An empty one, for a deployment whose JobManagers have this adapter.
     pub fn new(adapter: Adapter) -> Self {
-        Self { inner: Arc::default(), changed: Arc::new(watch::Sender::new(0)), adapter }
+        let (inner, files) = Default::default();
+        Self { inner, files, changed: Arc::new(watch::Sender::new(0)), adapter }
+    }
+
+    /// The bucket of checkpoints and savepoints.
+    pub fn files(&self) -> &StateFiles {
+        &self.files
     }
 
     /// The switches of the adapter.
@@ -120,6 +144,38 @@ impl Cluster {
         self.switch(|switches| switches.slow_checkpoint_files_ms = by_ms);
     }
 
+    /// While it is on, `main()` fails.
+    pub fn fail_main(&self, on: bool) {
+        self.switch(|switches| switches.main_fails = on);
+    }
+
+    /// `main()` takes this much longer; 0: as usual.
+    pub fn slow_main(&self, by_ms: u64) {
+        self.switch(|switches| switches.main_slow_ms = by_ms);
+    }
+
+    /// Whoever starts from now on has other code.
+    pub fn change_code(&self) {
+        self.switch(|switches| switches.code += 1);
+    }
+
+    /// Somebody harms the newest snapshot of this kind that is whole: its job and its id. `None`: there is none.
+    pub fn harm(&self, which: Which, how: Harm) -> Option<(String, u64)> {
+        let all = snapshots::all(&self.files);
+        let meant =
+            |one: &&Found| which == Which::Newest || snapshots::kind_of(&one.pointer) == Kind::Savepoint;
+        let newest = all.iter().filter(meant).max_by_key(|one| one.id)?;
+        snapshots::harm(&self.files, &newest.pointer, how);
+        // There is one job in the world.
+        Some((self.lock().job.clone()?, newest.id))
+    }
+
+    /// The oldest snapshot that is whole: its id, and where it is.
+    pub fn oldest_snapshot(&self) -> Option<(u64, String)> {
+        let all = snapshots::all(&self.files);
+        all.into_iter().min_by_key(|one| one.id).map(|one| (one.id, one.pointer))
+    }
+
     /// The user triggers a savepoint, as soon as a job runs that can take one. When that fails they leave it at that.
     pub fn savepoint(&self) {
         self.switch(|switches| switches.savepoints += 1);
@@ -139,7 +195,18 @@ impl Cluster {
 
     /// Are the files of this checkpoint or savepoint there?
     pub fn has_files(&self, job: &str, id: u64) -> bool {
-        self.lock().files.contains_key(&(job.to_owned(), id))
+        let kinds = [Kind::Checkpoint, Kind::Savepoint];
+        kinds.iter().any(|kind| snapshots::exists(&self.files, &snapshots::pointer(job, id, *kind)))
+    }
+
+    /// Writes a checkpoint of two partitions; its external pointer.
+    #[cfg(test)]
+    pub(crate) fn example_snapshot(&self) -> String {
+        let job = "00000000000000000000000000000001";
+        let pointer = snapshots::pointer(job, 7, Kind::Checkpoint);
+        let snapshot = [0, 1].map(|partition| (partition, Default::default())).into();
+        assert!(self.write_files(&pointer, 7, Kind::Checkpoint, &snapshot));
+        pointer
     }
 
     // --- for the processes ---
@@ -166,6 +233,31 @@ impl Cluster {
 
     pub(super) fn checkpoint_files_take_ms(&self) -> u64 {
         self.lock().switches.slow_checkpoint_files_ms
+    }
+
+    /// Which version of the code whoever starts now has.
+    pub(super) fn code(&self) -> u64 {
+        self.lock().switches.code
+    }
+
+    pub(super) fn main_fails(&self) -> bool {
+        self.lock().switches.main_fails
+    }
+
+    /// Waits for as long as `main()` takes longer.
+    pub(super) async fn main_takes(&self) {
+        let slow_ms = self.lock().switches.main_slow_ms;
+        tokio::time::sleep(std::time::Duration::from_millis(slow_ms)).await;
+    }
+
+    /// The snapshot that the job's own settings name: a user's who once started it from a savepoint, and left the path there.
+    pub(super) fn configured_path(&self, job: &Job) -> Option<String> {
+        self.lock().switches.first_savepoint.clone().filter(|_| job.stale_path)
+    }
+
+    /// A savepoint was completed.
+    pub(super) fn saved(&self, pointer: &str) {
+        self.lock().switches.first_savepoint.get_or_insert_with(|| pointer.to_owned());
     }
 
     /// True: a savepoint was wanted, and is now the caller's to take.
@@ -204,24 +296,24 @@ impl Cluster {
         });
     }
 
-    /// Writes the files of a checkpoint or savepoint. False: there are files under this id already, and nothing was changed.
-    pub(super) fn write_files(&self, job: &str, id: u64, snapshot: &Snapshot) -> bool {
-        let files = &mut self.lock().files;
-        let key = (job.to_owned(), id);
-        if files.contains_key(&key) {
-            return false;
-        }
-        files.insert(key, snapshot.clone());
-        true
+    /// This job runs here.
+    pub(super) fn begin(&self, job: &str) {
+        self.lock().job = Some(job.to_owned());
     }
 
-    pub(super) fn read_files(&self, job: &str, id: u64) -> Option<Snapshot> {
-        self.lock().files.get(&(job.to_owned(), id)).cloned()
+    /// Writes the files of a checkpoint or savepoint. False: there are files already, and nothing was changed.
+    pub(super) fn write_files(&self, pointer: &str, id: u64, kind: Kind, snapshot: &Snapshot) -> bool {
+        snapshots::write(&self.files, pointer, id, kind, snapshot)
+    }
+
+    /// Reads a snapshot to restore it. An error says what is wrong with it.
+    pub(super) fn read_files(&self, pointer: &str) -> Result<(u64, Snapshot), String> {
+        snapshots::read(&self.files, pointer)
     }
 
     /// True: they were there.
-    pub(super) fn delete_files(&self, job: &str, id: u64) -> bool {
-        self.lock().files.remove(&(job.to_owned(), id)).is_some()
+    pub(super) fn delete_files(&self, pointer: &str) -> bool {
+        snapshots::delete(&self.files, pointer)
     }
 
     /// A sink prepared it.

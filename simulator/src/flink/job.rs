@@ -16,6 +16,7 @@ use super::http::Call;
 use super::master::{Action, Master, WorkerId};
 use super::process::{Exit, Leadership, Leading, Process};
 use super::state::{Attempt, PartitionState, Snapshot};
+use super::statistics::{JobState, Request};
 use super::wire::{ToMaster, ToWorker};
 use crate::plan::Point;
 use crate::trace::{Event, JobStatus, reached};
@@ -50,6 +51,8 @@ struct Driver<'a> {
     counter: Option<LocalBoxFuture<'static, Option<u64>>>,
     /// Only for an adapter that counts in memory.
     next_id: u64,
+    /// The savepoint that somebody wanted over REST and that is on its way.
+    requested: Option<Request>,
     ended: Option<JobStatus>,
 }
 
@@ -71,6 +74,7 @@ pub(super) async fn run(
         senders: BTreeMap::new(),
         counter: None,
         next_id,
+        requested: None,
         ended: None,
     };
     let mut switches = process.cluster.changes();
@@ -98,9 +102,13 @@ pub(super) async fn run(
                 driver.master.id_given(process.now_ms(), id)
             }
             _ = switches.changed() => match process.cluster.cancel_wanted() {
-                true => driver.master.cancel(),
+                true => {
+                    process.statistics.became(JobState::Cancelling);
+                    driver.master.cancel()
+                }
                 false => continue,
             },
+            () = process.statistics.requested() => continue,
             Some(()) = OptionFuture::from(wake) => continue,
         };
         driver.perform(actions).await?;
@@ -151,6 +159,7 @@ impl Driver<'_> {
         if !self.master.hears(now_ms) {
             return Vec::new();
         }
+        self.request_is_over(Err("it was given up"));
         if cluster.stop_wanted() {
             return [self.master.stop_with_savepoint(), self.master.poll(now_ms)].concat();
         }
@@ -158,7 +167,25 @@ impl Driver<'_> {
             self.master.savepoint();
             return self.master.poll(now_ms);
         }
-        Vec::new()
+        let Some(request) = self.process.statistics.take_request() else { return Vec::new() };
+        let begun = match request.stops {
+            true => self.master.stop_with_savepoint(),
+            false => {
+                self.master.savepoint();
+                Vec::new()
+            }
+        };
+        self.requested = Some(request);
+        [begun, self.master.poll(now_ms)].concat()
+    }
+
+    /// The savepoint that somebody wanted over REST is there, or will not be. Nothing happens if nobody did.
+    fn request_is_over(&mut self, how: Result<&str, &str>) {
+        let Some(request) = self.requested.take() else { return };
+        match how {
+            Ok(location) => self.process.statistics.operation_done(&request.trigger, location),
+            Err(why) => self.process.statistics.operation_failed(&request.trigger, why),
+        }
     }
 
     async fn perform(&mut self, actions: Vec<Action>) -> Result<(), Exit> {
@@ -174,10 +201,12 @@ impl Driver<'_> {
                     left.extend(self.save(by, id, stops, &snapshot, &workers).await);
                 }
                 Action::Restarting { cause } => {
+                    self.process.statistics.became(JobState::Restarting);
                     let job = self.process.env.job_id.clone();
                     self.process.record(Event::JobRestarting { job, cause });
                     self.process.env.points.reach(Point::JobRestarting, &self.process.env.actor).await;
                 }
+                Action::Restore => self.restore().await?,
                 other => self.carry_out(other),
             }
         }
@@ -187,28 +216,46 @@ impl Driver<'_> {
     fn carry_out(&mut self, action: Action) {
         let job = self.process.env.job_id.clone();
         match action {
-            Action::Deploy { by, at } => self.deploy(by, &at),
-            Action::Running => self.process.record(Event::JobRunning { job }),
-            Action::Restore => {
-                let from = self.checkpoints.latest().map(|(id, _)| id);
-                let epoch = self.leading.epoch;
-                self.process.record(Event::JobRestored { job, epoch, from, failover: false });
+            Action::Deploy { by, at } => {
+                self.process.statistics.became(JobState::Running);
+                self.deploy(by, &at);
             }
+            Action::Running => self.process.record(Event::JobRunning { job }),
             Action::Cancel { by, workers } => self.tell(&workers, &ToWorker::Cancel { by }),
             Action::AskId => self.counter = Some(self.ask_id()),
             Action::Barrier { by, id, stops, workers } => {
+                self.process.statistics.triggered(id);
                 self.tell(&workers, &ToWorker::Barrier { by, id, stops });
             }
             Action::GiveUp { by, id, cause, workers } => {
+                self.process.statistics.failed(id, &cause);
                 self.process.record(Event::CheckpointFailed { job, id, cause });
                 self.tell(&workers, &ToWorker::Aborted { by, id });
             }
             Action::Late(_) => {
                 self.process.env.trace.reached(&self.process.env.actor, reached::LATE_ACKNOWLEDGEMENT);
             }
-            Action::End(status) => self.ended = Some(status),
-            Action::Complete { .. } | Action::Restarting { .. } => unreachable!("they take time"),
+            Action::End(status) => {
+                self.process.statistics.became(JobState::Ended(status));
+                self.request_is_over(Err("the job has ended"));
+                self.ended = Some(status);
+            }
+            Action::Complete { .. } | Action::Restarting { .. } | Action::Restore => {
+                unreachable!("they take time")
+            }
         }
+    }
+
+    async fn restore(&self) -> Result<(), Exit> {
+        let from = self.checkpoints.latest().map(|(id, _)| id);
+        let (job, epoch) = (self.process.env.job_id.clone(), self.leading.epoch);
+        match self.checkpoints.tell_restored().await {
+            Ok(()) => self.process.record(Event::JobRestored { job, epoch, from, failover: false }),
+            // JobMaster#onStop comes in between: nothing is restored for a leadership that is over.
+            Err(_) if self.leading.is_over(&self.leadership) => {}
+            Err(exit) => return Err(exit),
+        }
+        Ok(())
     }
 
     fn deploy(&self, by: Attempt, at: &BTreeMap<WorkerId, Vec<u32>>) {
@@ -237,6 +284,7 @@ impl Driver<'_> {
             self.tell(workers, &ToWorker::Complete { by, id });
         }
         if let Some(cause) = self.checkpoints.add(id, snapshot).await? {
+            process.statistics.failed(id, &cause);
             process.record(Event::CheckpointFailed { job, id, cause: cause.clone() });
             self.tell(workers, &ToWorker::Aborted { by, id });
             // JobMaster#onStop waits for the coordinator's lock: nothing is restarted for a leadership that is over.
@@ -263,21 +311,25 @@ impl Driver<'_> {
         workers: &BTreeSet<WorkerId>,
     ) -> Vec<Action> {
         let process = self.process;
-        if let Some(cause) = self.checkpoints.save(id, stops, snapshot).await {
-            process.record(Event::CheckpointFailed {
-                job: process.env.job_id.clone(),
-                id,
-                cause: cause.clone(),
-            });
-            self.tell(workers, &ToWorker::Aborted { by, id });
-            return self.master.settled(process.now_ms(), id, Some(&cause));
-        }
+        let directory = self.requested.as_ref().and_then(|request| request.directory.as_deref());
+        let pointer = match self.checkpoints.save(id, stops, directory, snapshot).await {
+            Ok(pointer) => pointer,
+            Err(cause) => {
+                process.statistics.failed(id, &cause);
+                let job = process.env.job_id.clone();
+                process.record(Event::CheckpointFailed { job, id, cause: cause.clone() });
+                self.tell(workers, &ToWorker::Aborted { by, id });
+                self.request_is_over(Err(&cause));
+                return self.master.settled(process.now_ms(), id, Some(&cause));
+            }
+        };
         if stops {
             process.cluster.stop_has_begun();
         }
         let what = if stops { reached::STOPPED_WITH_SAVEPOINT } else { reached::SAVEPOINT };
         process.env.trace.reached(&process.env.actor, what);
         process.env.points.reach(Point::SavepointCompleted, &process.env.actor).await;
+        self.request_is_over(Ok(&pointer));
         if stops {
             self.tell(workers, &ToWorker::Complete { by, id });
         }

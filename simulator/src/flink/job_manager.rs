@@ -13,6 +13,7 @@ use super::end::{Ended, clean_up, end_application, end_job};
 use super::job::{self, FromWorker, JobEnd};
 use super::master::WorkerId;
 use super::process::{Exit, Leadership, Leading, Process, exit};
+use super::rest::{self, REST_PORT};
 use super::session::Session;
 use super::start::{Started, start};
 use super::wire::{self, SILENCE_MS, ToMaster, ToWorker};
@@ -36,7 +37,9 @@ pub(super) async fn run(process: Process) -> i32 {
     let port = process.env.listen.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
     let port = port.expect("Env::listen is host:port");
     let Ok(listener) = TcpListener::bind(("0.0.0.0", port)).await else { return exit::FATAL };
+    let Ok(rest) = TcpListener::bind(("0.0.0.0", REST_PORT)).await else { return exit::FATAL };
     let reception = Reception::default();
+    process.scope.spawn(rest::serve(process.clone(), rest));
     process.scope.spawn(accept(process.clone(), listener, reception.clone()));
     process.scope.spawn(process.publisher.clone().run(process.client.clone(), process.env.stream.clone()));
     let (session, mut leadership) = Session::start(&process);
@@ -47,7 +50,7 @@ pub(super) async fn run(process: Process) -> i32 {
             continue;
         };
         match lead(&process, &leading, &mut leadership, &reception).await {
-            Ok(Led::Lost) => {}
+            Ok(Led::Lost) => process.statistics.forget(),
             Ok(Led::Over(code)) => {
                 end_application(&process, session, &leading).await;
                 return code;

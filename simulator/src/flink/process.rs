@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::http::Client;
 use super::publisher::Publisher;
 use super::scope::Scope;
+use super::statistics::Statistics;
 use super::{Env, Event};
 
 /// Exit codes of Flink's JobManager and of the adapter, as the operating system sees them.
@@ -33,6 +34,9 @@ pub(super) struct Process {
     pub(super) client: Client,
     pub(super) calls: Calls,
     pub(super) publisher: Publisher,
+    pub(super) statistics: Statistics,
+    /// What the adapter computes from the code and the configuration.
+    pub(super) fingerprint: String,
     started: Instant,
 }
 
@@ -59,8 +63,11 @@ impl Process {
         let client = Client::new(env.sidecar.clone(), scope.clone());
         let (actor, trace, stream) = (env.actor.clone(), env.trace.clone(), env.stream.clone());
         let calls = Calls::new(client.clone(), cluster.adapter(), actor, trace, stream);
-        let publisher = Publisher::default();
-        Self { env, cluster, scope, client, calls, publisher, started: Instant::now() }
+        let (publisher, statistics) = (Publisher::default(), Statistics::new(env.clock.clone()));
+        cluster.begin(&env.job_id);
+        let fingerprint = format!("code-{}", cluster.code());
+        let started = Instant::now();
+        Self { env, cluster, scope, client, calls, publisher, statistics, fingerprint, started }
     }
 
     /// Milliseconds since the process started.

@@ -4,11 +4,13 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{ALREADY_EXISTS, NO_GRAPH, UNKNOWN_JOB, UNKNOWN_RESULT};
+use super::answer::{NO_GRAPH, UNKNOWN_JOB, UNKNOWN_RESULT};
 use super::calls::CallError;
 use super::checkpoints::{Checkpoints, NotRecovered};
 use super::http::Call;
 use super::process::{Exit, Leading, Process, exit};
+use super::rest::REST_PORT;
+use super::restore::{Graph, Settings, put, run_main};
 use crate::trace::{Event, JobStatus, reached};
 
 /// What came of it.
@@ -37,20 +39,21 @@ struct ResultEntry {
 
 #[derive(Debug, Deserialize)]
 struct Graphs {
-    graphs: Vec<Graph>,
+    graphs: Vec<GraphEntry>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Graph {
+struct GraphEntry {
     job: String,
 }
 
 /// The order of the calls is Flink's.
 pub(super) async fn start(process: &Process, leading: &Leading) -> Result<Started, Exit> {
     process.work(10, 60).await;
-    publish(process, leading, "restserver");
+    let host = process.env.listen.split(':').next().unwrap_or_default();
+    process.publisher.publish("restserver", &leading.session, &format!("http://{host}:{REST_PORT}"));
     let dirty = dirty_result(process, leading.epoch).await?;
-    let recovered = recover_graph(process, leading.epoch).await?;
+    let stored = recover_graph(process, leading.epoch).await?;
     publish(process, leading, "resourcemanager");
     publish(process, leading, "dispatcher");
     let starts_ended = process.cluster.adapter().starts_ended_jobs;
@@ -62,10 +65,20 @@ pub(super) async fn start(process: &Process, leading: &Leading) -> Result<Starte
             return Ok(Started::EndedBefore);
         }
     }
-    if !recovered {
-        submit(process, leading.epoch).await?;
-    }
-    match restore(process, leading.epoch).await {
+    let recovered = stored.is_some();
+    let graph = match stored {
+        Some(graph) => graph,
+        None => put(process, leading.epoch, run_main(process).await?).await?,
+    };
+    process.statistics.begin();
+    process.record(Event::GraphUsed {
+        job: process.env.job_id.clone(),
+        epoch: leading.epoch,
+        generation: graph.generation.clone(),
+        code: graph.fingerprint.clone(),
+        own: process.fingerprint.clone(),
+    });
+    match restore(process, leading.epoch, &graph.settings).await {
         Ok(checkpoints) => {
             publish(process, leading, &process.job_component());
             Ok(Started::Running(Box::new(checkpoints)))
@@ -101,15 +114,25 @@ fn status(name: &str) -> JobStatus {
     }
 }
 
-/// True: there is a stored graph, and the job is recovered from it.
-async fn recover_graph(process: &Process, epoch: u64) -> Result<bool, Exit> {
+/// The stored graph, if there is one that was made from what this process would make it from; another one is dropped. A launcher
+/// does without `main()` then.
+async fn recover_graph(process: &Process, epoch: u64) -> Result<Option<Graph>, Exit> {
     let answer = process.calls.needed(&Call::read("/v1/graphs", epoch), &[]).await?;
-    let stored = answer.json::<Graphs>().graphs.iter().any(|graph| graph.job == process.env.job_id);
-    if stored {
-        let call = Call::read(process.job_path("/graph"), epoch);
-        process.calls.needed(&call, &[]).await?;
+    if !answer.json::<Graphs>().graphs.iter().any(|graph| graph.job == process.env.job_id) {
+        return Ok(None);
     }
-    Ok(stored)
+    let answer = process.calls.needed(&Call::read(process.job_path("/graph"), epoch), &[]).await?;
+    let graph = answer.json::<Graph>();
+    if graph.fingerprint != process.fingerprint && !process.cluster.adapter().keeps_old_graphs {
+        drop_graph(process, epoch).await?;
+        return Ok(None);
+    }
+    match process.env.job.launcher {
+        true => process.env.trace.reached(&process.env.actor, reached::STORED_GRAPH),
+        // It is run although its result is of no account.
+        false => drop(run_main(process).await?),
+    }
+    Ok(Some(graph))
 }
 
 async fn has_result(process: &Process, epoch: u64) -> Result<bool, Exit> {
@@ -117,29 +140,17 @@ async fn has_result(process: &Process, epoch: u64) -> Result<bool, Exit> {
     Ok(process.calls.needed(&call, &[UNKNOWN_RESULT]).await?.problem.is_none())
 }
 
-/// Runs `main()` and stores the graph that it makes.
-async fn submit(process: &Process, epoch: u64) -> Result<(), Exit> {
-    process.work(50, 300).await;
-    let graph = format!("the graph of generation {} of {}", process.env.generation, process.env.job_id);
-    let mut call = Call::write(Method::PUT, process.job_path("/graph"), epoch, process.calls.key())
-        .header("If-None-Match", "*")
-        .header("Flink-Version", "2.2.1")
-        .header("Content-Type", "application/octet-stream");
-    call.body = graph.into();
-    let answer = process.calls.add_graph(&call, &[ALREADY_EXISTS]).await?;
-    match answer.problem {
-        None => Ok(()),
-        // There was none when it was asked for, under this very epoch.
-        Some(_) => Err(Exit(exit::FATAL)),
-    }
-}
-
-/// The checkpoints, and the counter of their ids.
-async fn restore(process: &Process, epoch: u64) -> Result<Checkpoints, NotRecovered> {
-    let checkpoints = Checkpoints::recover(process, epoch).await?;
+/// The checkpoints, and the counter of their ids. What is in Flink's store wins over what the graph says.
+async fn restore(process: &Process, epoch: u64, settings: &Settings) -> Result<Checkpoints, NotRecovered> {
+    let mut checkpoints = Checkpoints::recover(process, epoch).await?;
     let call = Call::write(Method::PUT, process.job_path("/counter"), epoch, process.calls.key());
     process.calls.needed(&call.json(&json!({"value": 1})), &[]).await?;
+    if checkpoints.latest().is_none() && settings.path.is_some() {
+        checkpoints.start_from(settings).await?;
+        process.env.trace.reached(&process.env.actor, reached::PLANNED);
+    }
     let from = checkpoints.latest().map(|(id, _)| id);
+    checkpoints.tell_restored().await?;
     process.record(Event::JobRestored { job: process.env.job_id.clone(), epoch, from, failover: true });
     if process.cluster.take_stop_undone() {
         process.env.trace.reached(&process.env.actor, reached::STOP_UNDONE);

@@ -4,6 +4,7 @@ mod defects;
 mod end;
 mod failover;
 mod recording;
+mod rest;
 mod rig;
 mod savepoints;
 mod swarm;

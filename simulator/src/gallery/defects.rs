@@ -3,12 +3,13 @@
 use super::{Defect, Planted, api, store};
 use crate::flink::Adapter;
 use crate::oracle::property;
-use crate::plan::{Fault, Plan, PodChoice, Point, Process, What, When};
+use crate::plan::{Fault, Harm, Plan, PodChoice, Point, Process, Restore, What, When, Which};
 use crate::seed::Stream;
 
 /// All of them: those of the model of the adapter first, then those of the store and of the election.
 pub(super) fn all() -> Vec<Defect> {
     let mut all = adapter();
+    all.extend(rollouts());
     all.extend(stores());
     all.extend(elections());
     all
@@ -119,11 +120,61 @@ fn adapter() -> Vec<Defect> {
         adapter(
             "end-is-not-said",
             "FLINK-35857",
-            "the pointers of a job that ended are removed as if newer ones had taken their place: the next rollout starts empty",
+            "the pointers of a job that ended are removed as if newer ones had taken their place: the next rollout finds nothing to start from",
             Adapter { end_is_not_said: true, ..Adapter::default() },
             cancelled_then_rolled_out,
             3,
+            &[property::NEVER_BACK, property::LEADS_AGAIN],
+        ),
+    ]
+}
+
+fn rollouts() -> Vec<Defect> {
+    let rollout = |name, incident, what, adapter: Adapter, story, budget_seeds, properties| Defect {
+        name,
+        incident,
+        what,
+        planted: Planted { adapter, ..Planted::default() },
+        story,
+        budget_seeds,
+        properties,
+    };
+    vec![
+        rollout(
+            "stale-path-wins",
+            "FLINK-35292",
+            "the plan is not asked for, and the path of an old savepoint is still in the job's settings",
+            Adapter { ignores_plan: true, ..Adapter::default() },
+            savepoint_then_rolled_out,
+            3,
             &[property::NEVER_BACK],
+        ),
+        rollout(
+            "starts-empty",
+            "FLINK-35857",
+            "the plan is not asked for, and the job's settings name nothing: the next rollout starts empty",
+            Adapter { ignores_plan: true, ..Adapter::default() },
+            cancelled_then_rolled_out,
+            3,
+            &[property::NEVER_BACK],
+        ),
+        rollout(
+            "skips-what-cannot-be-read",
+            "FLINK-22502",
+            "a restore leaves out checkpoints whose files cannot be read, and goes on from an older one",
+            Adapter { skip_unreadable_newest: true, ..Adapter::default() },
+            newest_of_three_is_harmed_and_the_job_manager_dies,
+            3,
+            &[property::NEVER_BACK],
+        ),
+        rollout(
+            "old-graph-is-kept",
+            "FLINK-30527",
+            "a launcher uses a stored graph that was made from other code",
+            Adapter { keeps_old_graphs: true, ..Adapter::default() },
+            other_code_and_the_job_manager_dies,
+            3,
+            &[property::OWN_CODE],
         ),
     ]
 }
@@ -173,7 +224,7 @@ fn stores() -> Vec<Defect> {
             store::How::WrittenBehind,
             nothing,
             2,
-            &[property::ACKNOWLEDGED_DURABLE, property::ENDS_FOR_A_REASON],
+            &[property::ACKNOWLEDGED_DURABLE, property::ENDS_FOR_A_REASON, property::PLAN_KEPT],
         ),
         store(
             "collection-without-boundary",
@@ -311,9 +362,38 @@ fn cancelled_then_rolled_out(plan: &mut Plan, stream: &Stream) {
     let cancel_ms = stream.between(10_000, 15_000);
     plan.faults = vec![
         at(cancel_ms, What::Cancel, 0),
-        at(cancel_ms + stream.between(10_000, 15_000), What::Upgrade, 0),
+        at(cancel_ms + stream.between(10_000, 15_000), upgrade(Restore::LatestState), 0),
     ];
     plan.faulty_ms = 35_000;
+}
+
+fn savepoint_then_rolled_out(plan: &mut Plan, stream: &Stream) {
+    plan.job.stale_path = true;
+    let savepoint_ms = stream.between(8_000, 12_000);
+    plan.faults = vec![
+        at(savepoint_ms, What::Savepoint, 0),
+        at(savepoint_ms + stream.between(8_000, 12_000), upgrade(Restore::LatestState), 0),
+    ];
+    plan.faulty_ms = 35_000;
+}
+
+fn newest_of_three_is_harmed_and_the_job_manager_dies(plan: &mut Plan, stream: &Stream) {
+    plan.job.checkpoints_retained = 3;
+    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
+    let harm = What::HarmSnapshot { which: Which::Newest, how: Harm::DeleteFile };
+    let kill_ms = stream.between(10_000, 15_000);
+    plan.faults = vec![at(kill_ms, kill, 0), at(kill_ms + 20, harm, 0)];
+}
+
+fn other_code_and_the_job_manager_dies(plan: &mut Plan, stream: &Stream) {
+    plan.job.launcher = true;
+    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
+    let change_ms = stream.between(8_000, 12_000);
+    plan.faults = vec![at(change_ms, What::ChangeCode, 0), at(change_ms + 2_000, kill, 0)];
+}
+
+fn upgrade(restore: Restore) -> What {
+    What::Upgrade { restore, claims: false, previous: false }
 }
 
 fn at(at_ms: u64, what: What, for_ms: u64) -> Fault {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::Log;
+use super::plans::is_kept;
 use super::property::{ACKNOWLEDGED_DURABLE, COMMIT_RECORDED, REFUSED_DEAD, UNKNOWN_NOT_FAILED};
 use super::record::{Job, Snapshot};
 use super::{Oracle, Seen, Verdict, must};
@@ -24,12 +25,14 @@ pub(super) struct Acknowledged {
     /// Savepoints with which a job ends. No record holds them, and sinks commit for them all the same.
     stops: BTreeSet<(String, u64)>,
     history_max: usize,
+    gone_max: usize,
 }
 
 impl Acknowledged {
     pub(super) fn new() -> Self {
-        let history_max = ha_store::Limits::default().snapshot_history_max;
-        Self { history_max, ..Self::default() }
+        let limits = ha_store::Limits::default();
+        let (history_max, gone_max) = (limits.snapshot_history_max, limits.gone_snapshots_max);
+        Self { history_max, gone_max, ..Self::default() }
     }
 
     fn appended(&mut self, log: &Log) -> Verdict {
@@ -57,12 +60,16 @@ impl Acknowledged {
     /// forgotten only when nothing of it is live.
     fn check_kept(&self, sequence: u64, before: &Job, after: Option<&Job>) -> Verdict {
         let full = before.history.len() + before.checkpoints.len() >= self.history_max;
+        // Of those whose files are gone, which are kept for people only, a few are enough.
+        let gone = before.snapshots().filter(|snapshot| !is_kept(snapshot)).count();
+        let crowded = gone + before.checkpoints.len() >= self.gone_max;
         let must_stay = |snapshot: &&Snapshot| {
             let live = before.checkpoints.contains_key(&snapshot.id);
-            live || (after.is_some() && !full)
+            live || (after.is_some() && !full && (is_kept(snapshot) || !crowded))
         };
         for snapshot in before.snapshots().filter(must_stay) {
-            let same = |other: &Snapshot| other.id == snapshot.id && other.epoch == snapshot.epoch;
+            // One that a rollout restores is added again, under its own epoch.
+            let same = |other: &Snapshot| other.id == snapshot.id && other.epoch >= snapshot.epoch;
             let kept = after.is_some_and(|after| after.snapshots().any(same));
             must(kept, ACKNOWLEDGED_DURABLE, || {
                 format!(

@@ -17,6 +17,8 @@ pub(super) struct Endings {
     /// How many restarts there must have been before there is none left; `None`: there are always more.
     restarts: Option<u64>,
     restarted: u64,
+    /// Somebody harmed a snapshot: a job that cannot be restored has failed.
+    harmed: bool,
     /// The savepoint with which the job ends is there, and the job did not start again since.
     stopped: bool,
 }
@@ -33,6 +35,7 @@ impl Endings {
                 RestartStrategy::ExponentialDelay { .. } => None,
             },
             restarted: 0,
+            harmed: false,
             stopped: false,
         }
     }
@@ -46,7 +49,11 @@ impl Endings {
                 "FINISHED" => self.may_finish || self.stopped,
                 "CANCELED" => self.may_be_canceled,
                 // Once it was stopped, sinks may have committed what no checkpoint holds: it is not restarted.
-                _ => self.stopped || self.restarts.is_some_and(|restarts| self.restarted >= restarts),
+                _ => {
+                    self.harmed
+                        || self.stopped
+                        || self.restarts.is_some_and(|restarts| self.restarted >= restarts)
+                }
             };
             must(has_reason, ENDS_FOR_A_REASON, || {
                 let (status, sequence, restarted) = (&result.status, newest.header.sequence, self.restarted);
@@ -63,6 +70,7 @@ impl Oracle for Endings {
     fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
         match seen.entry.event {
             Event::JobRestarting { .. } => self.restarted += 1,
+            Event::SnapshotHarmed { .. } => self.harmed = true,
             Event::SavepointCompleted { stops: true, .. } => self.stopped = true,
             Event::JobRestored { .. } => self.stopped = false,
             _ => {}

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::log::Log;
 use super::patience::{Patience, back_off_ms};
 use super::property::{LEADS_AGAIN, RUNS_AGAIN};
+use super::record::{Fate, Snapshot, State};
 use super::{Oracle, Seen, Verdict, must};
 use crate::plan::Plan;
 use crate::trace::{Event, JobStatus};
@@ -34,6 +35,14 @@ pub(super) struct Liveness {
     failed_at_ms: Option<u64>,
     completed_before: Option<u64>,
     completed_after: Option<u64>,
+    /// Snapshots whose files were harmed, or deleted by Flink.
+    gone: BTreeSet<u64>,
+    savepoints: BTreeSet<u64>,
+    /// The newest rollout, if it is not the first.
+    rolled_out: Option<String>,
+    /// The newest rollout is to start from a savepoint, or from this snapshot.
+    wants_savepoint: bool,
+    wants: Option<u64>,
     /// The job's end, in the eyes of the JobManager that saw it last.
     ended: Option<JobStatus>,
 }
@@ -54,6 +63,11 @@ impl Liveness {
             failed_at_ms: None,
             completed_before: None,
             completed_after: None,
+            gone: BTreeSet::new(),
+            savepoints: BTreeSet::new(),
+            rolled_out: None,
+            wants_savepoint: false,
+            wants: None,
             ended: None,
         }
     }
@@ -98,6 +112,18 @@ impl Liveness {
                 self.failed_at_ms = None;
                 self.ended = None;
             }
+            Event::SnapshotHarmed { id, .. } | Event::CheckpointFilesDeleted { id, .. } => {
+                self.gone.insert(*id);
+            }
+            Event::SavepointCompleted { id, .. } => {
+                self.savepoints.insert(*id);
+            }
+            Event::RolledOut { generation, settings, named } => {
+                self.rolled_out = Some(generation.clone());
+                self.ended = None;
+                self.wants = *named;
+                self.wants_savepoint = settings.get("restore").is_some_and(|one| one == "latest-savepoint");
+            }
             Event::JobEnded { status, .. } => {
                 self.running.remove(actor);
                 self.ended = Some(*status);
@@ -121,9 +147,26 @@ impl Liveness {
         })
     }
 
+    /// Nothing is to be expected any more: the job has ended, or it is right that nobody starts it.
     fn is_over(&self, log: &Log) -> bool {
-        let result = log.state().is_some_and(|state| !state.results.jobs.is_empty());
-        result || self.ended.is_some()
+        // What ended in an earlier rollout is to go on in this one.
+        let present = |state: &&State| self.rolled_out.is_none() || state.generation == self.rolled_out;
+        let result = log.state().filter(present).is_some_and(|state| !state.results.jobs.is_empty());
+        result || self.ended.is_some() || self.is_refused_rightly(log)
+    }
+
+    /// What is to be restored cannot be restored any more: the snapshot where the lineage stands, the one that the user named,
+    /// or the one of the plan. A person has to decide.
+    fn is_refused_rightly(&self, log: &Log) -> bool {
+        let Some(state) = log.state().filter(|_| self.running.is_empty()) else { return false };
+        let is_gone = |id: &u64| self.gone.contains(id);
+        let counts = |one: &&Snapshot| {
+            !one.rolled_back && (!self.wants_savepoint || self.savepoints.contains(&one.id))
+        };
+        let stands = state.snapshots().filter(counts).max_by_key(|one| one.id);
+        let lost = |one: &Snapshot| one.state == Fate::Discarded || is_gone(&one.id);
+        let planned = state.plan.as_ref().and_then(|plan| plan.snapshot.as_ref()).map(|planned| planned.id);
+        stands.map_or(self.wants_savepoint, lost) || self.wants.iter().chain(&planned).any(is_gone)
     }
 }
 

@@ -67,9 +67,22 @@ impl Output {
         }
     }
 
-    fn restored(&mut self, job: &str) {
-        for stop in self.jobs.get_mut(job).into_iter().flat_map(|committed| committed.stops.values_mut()) {
+    /// Stops that are newer than what is restored were undone.
+    fn restored(&mut self, job: &str, from: Option<u64>) {
+        let stops = self.jobs.get_mut(job).into_iter().flat_map(|committed| &mut committed.stops);
+        for (_, stop) in stops.filter(|(id, _)| from.is_none_or(|from| **id > from)) {
             stop.undone = true;
+        }
+    }
+
+    /// A rollout goes on from a snapshot: what came after it is processed again, which was the user's wish or is another
+    /// oracle's business.
+    fn started_from(&mut self, job: &str, id: u64, offsets: &BTreeMap<u32, u64>) {
+        let committed = self.jobs.entry(job.to_owned()).or_default();
+        committed.stops.retain(|stop, _| *stop > id);
+        for (partition, offset) in offsets {
+            let next = committed.next.entry(*partition).or_default();
+            *next = (*next).min(*offset);
         }
     }
 
@@ -147,10 +160,14 @@ impl Oracle for Output {
     fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
         match &seen.entry.event {
             Event::JobRestored { job, epoch, from, failover } => {
-                self.restored(job);
+                self.restored(job, *from);
                 if *failover && from.is_none() {
                     self.begin(seen.log, job, *epoch);
                 }
+                Ok(())
+            }
+            Event::StartedFrom { job, id, offsets, .. } => {
+                self.started_from(job, *id, offsets);
                 Ok(())
             }
             Event::SavepointCompleted { job, id, epoch, stops: true, offsets } => {

@@ -15,6 +15,8 @@ pub(super) struct Files {
     written: BTreeMap<(String, u64), bool>,
     /// Those of them that are savepoints.
     savepoints: BTreeSet<(String, u64)>,
+    /// What was restored without being claimed: the user's files, too.
+    unclaimed: BTreeSet<(String, u64)>,
 }
 
 impl Files {
@@ -58,8 +60,9 @@ impl Files {
     }
 
     fn check_deleted(&self, log: &Log, actor: &str, job: &str, id: u64) -> Verdict {
-        must(!self.savepoints.contains(&(job.to_owned(), id)), SAVEPOINT_KEPT, || {
-            format!("{actor} deleted the files of savepoint {id}, which is the user's")
+        let key = (job.to_owned(), id);
+        must(!self.savepoints.contains(&key) && !self.unclaimed.contains(&key), SAVEPOINT_KEPT, || {
+            format!("{actor} deleted the files of snapshot {id}, which is the user's")
         })?;
         let known = log.state().and_then(|state| state.jobs.get(job));
         let needed = known
@@ -98,6 +101,14 @@ impl Oracle for Files {
         match &seen.entry.event {
             Event::CheckpointWritten { job, id } => self.written(&seen.entry.actor, job, *id),
             Event::SavepointCompleted { job, id, .. } => self.saved(seen.log, &seen.entry.actor, job, *id),
+            Event::StartedFrom { job, id, claimed, .. } => {
+                let key = (job.clone(), *id);
+                match claimed {
+                    true => drop((self.savepoints.remove(&key), self.unclaimed.remove(&key))),
+                    false => drop(self.unclaimed.insert(key)),
+                }
+                Ok(())
+            }
             Event::CheckpointFilesDeleted { job, id } => {
                 if let Some(there) = self.written.get_mut(&(job.clone(), *id)) {
                     *there = false;

@@ -40,6 +40,12 @@ pub(super) struct State {
     pub(super) generation: Option<String>,
     pub(super) grant: Option<Grant>,
     pub(super) jobs: BTreeMap<String, Job>,
+    /// What the jobs of this generation restore.
+    #[serde(default)]
+    pub(super) plan: Option<RestorePlan>,
+    /// The plans of earlier generations.
+    #[serde(default)]
+    pub(super) plans: Vec<RestorePlan>,
     pub(super) results: Results,
     archived_results: Vec<Archived>,
     /// Records below this sequence may be gone.
@@ -71,6 +77,27 @@ pub(super) struct Snapshot {
     pub(super) state: Fate,
     /// The epoch under which it was added.
     pub(super) epoch: u64,
+    /// The job was restored from something older since.
+    #[serde(default)]
+    pub(super) rolled_back: bool,
+}
+
+/// What a generation restores.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct RestorePlan {
+    pub(super) generation: String,
+    pub(super) strategy: String,
+    pub(super) snapshot: Option<Planned>,
+    pub(super) claim_mode: String,
+    /// The job that was given it.
+    pub(super) taken_by: Option<String>,
+}
+
+/// The snapshot of a plan.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Planned {
+    pub(super) id: u64,
+    external_pointer: String,
 }
 
 /// What became, or is going to become, of a checkpoint.
@@ -136,9 +163,30 @@ impl State {
             .collect()
     }
 
+    /// Every snapshot that it knows of.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.jobs.values().flat_map(Job::snapshots)
+    }
+
+    /// Whether a plan that was taken leaves this snapshot behind.
+    pub(super) fn leaves_behind(&self, id: u64) -> bool {
+        let taken = self.plans.iter().chain(&self.plan).filter(|plan| plan.taken_by.is_some());
+        taken.into_iter().any(|plan| plan.snapshot.as_ref().is_none_or(|planned| id > planned.id))
+    }
+
     /// The newest checkpoint that a JobManager would be given for this job.
     pub(super) fn newest_live(&self, job: &str) -> Option<u64> {
         self.jobs.get(job).and_then(|job| job.checkpoints.keys().next_back().copied())
+    }
+}
+
+// === impl RestorePlan ===
+
+impl RestorePlan {
+    /// Whether it is the same plan as before; a job may have taken it since.
+    pub(super) fn is_still(&self, before: &Self) -> bool {
+        let taken_by = before.taken_by.clone().or_else(|| self.taken_by.clone());
+        *self == Self { taken_by, ..before.clone() }
     }
 }
 

@@ -35,15 +35,16 @@ impl Restores {
             format!("epoch {epoch} restores {}, but record {sequence} shows {}", shown(from), shown(newest))
         })?;
         // And by what was promised, whatever the log makes of it: nothing is older than the newest acknowledged checkpoint,
-        // unless its files went when its job ended.
+        // unless its files went when its job ended, or a plan that a rollout took went back behind it.
         let known = last.state.jobs.get(job);
         let is_discarded = |id: u64| {
             let mut snapshots = known.into_iter().flat_map(|known| known.snapshots());
             snapshots.any(|snapshot| snapshot.id == id && snapshot.state == Fate::Discarded)
         };
+        let is_given_up = |id: &u64| is_discarded(*id) || last.state.leaves_behind(*id);
         let acknowledged = self.acknowledged.get(job).into_iter().flatten();
         let newest = acknowledged.filter(|(_, added_under)| **added_under <= epoch).map(|(id, _)| *id).max();
-        let promised = newest.filter(|id| !is_discarded(*id));
+        let promised = newest.filter(|id| !is_given_up(id));
         must(from >= promised, NEVER_BACK, || {
             format!("epoch {epoch} restores {}, but {} was acknowledged", shown(from), shown(promised))
         })

@@ -36,6 +36,8 @@ pub(super) struct Draft {
     pub(super) live: Vec<(u64, &'static str, u64)>,
     pub(super) history: Vec<(u64, &'static str, u64)>,
     pub(super) graph: Option<&'static str>,
+    /// There is a plan, and the snapshot that it names.
+    pub(super) plan: Option<Option<u64>>,
     /// The status of the job's terminal result.
     pub(super) result: Option<&'static str>,
 }
@@ -62,6 +64,7 @@ impl Draft {
             live: vec![],
             history: vec![],
             graph: None,
+            plan: None,
             result: None,
         }
     }
@@ -93,7 +96,16 @@ impl Draft {
         let graph = self.graph.map(|copy| json!({"blob": blob(copy)}));
         let job = json!({"checkpoints": live, "history": history, "next_checkpoint_id": self.counter, "graph": graph});
         let result = self.result.map(|status| (JOB, json!({"status": status, "payload": blob("result")})));
+        let pointer =
+            |id: u64| json!({"id": id, "kind": "checkpoint", "external_pointer": format!("s3://b/chk-{id}")});
+        let plan = self.plan.map(|snapshot| {
+            json!({
+                "generation": self.generation, "strategy": "latest-state", "snapshot": snapshot.map(pointer),
+                "claim_mode": "NO_CLAIM", "taken_by": null,
+            })
+        });
         json!({
+            "plan": plan,
             "generation": self.generation,
             "grant": {"session": "s", "holder": self.incarnation, "epoch": self.granted.unwrap_or(self.epoch)},
             "jobs": {JOB: job},

@@ -118,7 +118,10 @@ fn a_deleted_pod_is_replaced_and_the_next_one_need_not_wait_for_the_lease() {
 
 #[test]
 fn an_upgrade_goes_on_from_the_last_checkpoint_in_a_new_generation() {
-    let run = holds(&plan(8, vec![at(10_000, What::Upgrade, 0)]));
+    let run = holds(&plan(
+        8,
+        vec![at(10_000, What::Upgrade { restore: Default::default(), claims: false, previous: false }, 0)],
+    ));
     let generations: std::collections::BTreeSet<_> = generations(&run).into_iter().collect();
     assert_eq!(generations.len(), 2);
     let restored = |event: &Event| matches!(event, Event::JobRestored { from: Some(_), failover: true, .. });

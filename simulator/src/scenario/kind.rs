@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::draw::{OneOf, Share, Shift, Span};
-use crate::plan::{PodChoice, Process, What};
+use crate::plan::{Harm, PodChoice, Process, Restore, What, Which};
 use crate::seed::Stream;
 
 /// A kind of fault. The names and what they do are those of [`What`].
@@ -106,7 +106,24 @@ pub(super) enum Kind {
     Cancel {},
     Savepoint {},
     StopWithSavepoint {},
-    Upgrade {},
+    Upgrade {
+        #[serde(default)]
+        restore: OneOf<Restore>,
+        #[serde(default)]
+        claims: OneOf<bool>,
+        #[serde(default)]
+        previous: OneOf<bool>,
+    },
+    HarmSnapshot {
+        #[serde(default)]
+        which: OneOf<Which>,
+        how: OneOf<Harm>,
+    },
+    FailMain {},
+    SlowMain {
+        by: Span,
+    },
+    ChangeCode {},
     Suspend {},
     DeleteJob {},
 }
@@ -186,7 +203,17 @@ impl Kind {
             Self::Cancel {} => What::Cancel,
             Self::Savepoint {} => What::Savepoint,
             Self::StopWithSavepoint {} => What::StopWithSavepoint,
-            Self::Upgrade {} => What::Upgrade,
+            Self::Upgrade { restore, claims, previous } => What::Upgrade {
+                restore: restore.draw(stream),
+                claims: claims.draw(stream),
+                previous: previous.draw(stream),
+            },
+            Self::HarmSnapshot { which, how } => {
+                What::HarmSnapshot { which: which.draw(stream), how: how.draw(stream) }
+            }
+            Self::FailMain {} => What::FailMain,
+            Self::SlowMain { by } => What::SlowMain { by_ms: by.draw_ms(stream) },
+            Self::ChangeCode {} => What::ChangeCode,
             Self::Suspend {} => What::Suspend,
             Self::DeleteJob {} => What::DeleteJob,
         }

@@ -42,7 +42,8 @@ pub(super) struct JobSpec {
     pub(super) poison_offset: Option<Count>,
     pub(super) records: Option<Count>,
     pub(super) restart: Option<OneOf<RestartSpec>>,
-    pub(super) retain_on_cancellation: Option<OneOf<bool>>,
+    pub(super) launcher: Option<OneOf<bool>>,
+    pub(super) stale_path: Option<OneOf<bool>>,
 }
 
 /// Flink's restart strategies.
@@ -121,6 +122,7 @@ impl JobSpec {
         let count = |field, count: Option<Count>, default| {
             count.map_or(default, |count| count.draw_u32(&stream(field)))
         };
+        let switch = |field, on: &Option<OneOf<bool>>| on.as_ref().is_some_and(|on| on.draw(&stream(field)));
         let number = |field, count: Option<Count>| count.map(|count| count.draw(&stream(field)));
         Job {
             parallelism: count("parallelism", self.parallelism, default.parallelism),
@@ -151,12 +153,8 @@ impl JobSpec {
             restart: self.restart.as_ref().map_or(default.restart, |restart| {
                 restart.draw(&stream("restart")).draw(&stream("restart/values"))
             }),
-            retain_on_cancellation: self
-                .retain_on_cancellation
-                .as_ref()
-                .map_or(default.retain_on_cancellation, |retain| {
-                    retain.draw(&stream("retain-on-cancellation"))
-                }),
+            launcher: switch("launcher", &self.launcher),
+            stale_path: switch("stale-path", &self.stale_path),
         }
     }
 }

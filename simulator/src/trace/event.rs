@@ -61,6 +61,20 @@ pub enum Event {
     JobRestarting { job: String, cause: String },
     /// It ended for good, in the eyes of its JobManager.
     JobEnded { job: String, status: JobStatus },
+    /// `main()` ran to its end, and made a graph.
+    MainRan { generation: String },
+    /// A job is made from the graph that the `main()` of this rollout made.
+    /// `code`: what it was made from; `own`: what this process has.
+    GraphUsed { job: String, epoch: u64, generation: String, code: String, own: String },
+    /// Flink's store was empty, so a job is started from the snapshot that its graph names. `claimed`: the files are the job's
+    /// from now on. `offsets`: up to where it holds each partition.
+    StartedFrom {
+        job: String,
+        epoch: u64,
+        id: u64,
+        claimed: bool,
+        offsets: std::collections::BTreeMap<u32, u64>,
+    },
     /// A checkpoint's files are complete and durable.
     CheckpointWritten { job: String, id: u64 },
     /// A checkpoint was recorded and the sinks are told to commit it.
@@ -80,6 +94,12 @@ pub enum Event {
     CheckpointFilesDeleted { job: String, id: u64 },
     /// A sink committed the records of one partition in this range, `from` included, `to` not, for this checkpoint.
     SinkCommitted { job: String, partition: u32, from: u64, to: u64, checkpoint: u64 },
+
+    // --- a person ---
+    /// A new rollout, whose sidecars differ from the others by these settings. `named`: the snapshot that it is to start from.
+    RolledOut { generation: String, settings: std::collections::BTreeMap<String, String>, named: Option<u64> },
+    /// Somebody who is no part of the job harmed the files of a checkpoint or savepoint.
+    SnapshotHarmed { job: String, id: u64 },
 
     // --- the run ---
     /// A fault of the plan begins (its index in the plan).

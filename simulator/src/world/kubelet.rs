@@ -1,5 +1,7 @@
 //! The kubelets and the Job controller, acting: processes start, end, are killed, and the API server learns of it.
 
+use std::sync::Arc;
+
 use super::clock::PodClock;
 use super::host::{Host, Start};
 use super::jobs::Action;
@@ -281,6 +283,14 @@ impl World<'_> {
         let stream = self.process_stream(index, Process::Sidecar);
         let kubelet = &mut self.kubelets[index];
         let (stop, stopping) = watch::channel(false);
+        let mut settings = self.scene.plan.world.settings.clone();
+        settings.extend(
+            self.rollouts
+                .get(&kubelet.pod.generation)
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         kubelet.stop = stop;
         kubelet.probes = Probes::default();
         let sidecar = Sidecar {
@@ -288,7 +298,7 @@ impl World<'_> {
             pod: kubelet.pod.name.clone(),
             uid: kubelet.pod.uid.clone(),
             generation: kubelet.pod.generation.clone(),
-            settings: self.scene.plan.world.settings.clone(),
+            settings,
             clock: kubelet.clock.clone(),
             stream,
             wrap: self.scene.product.sidecar.clone(),
@@ -313,6 +323,7 @@ impl World<'_> {
             sidecar: format!("{}:{PRIVATE_PORT}", self.slots[pod.slot].sidecar.name()),
             listen: format!("{actor}:{RPC_PORT}"),
             generation: pod.generation.clone(),
+            clock: Arc::new(self.kubelets[index].clock.clone()),
             ..self.env(&actor, self.process_stream(index, Process::JobManager))
         };
         let cluster = self.scene.cluster.clone();
@@ -355,6 +366,7 @@ impl World<'_> {
             job: self.scene.plan.job.clone(),
             trace: self.scene.trace.clone(),
             points: self.scene.points.clone(),
+            clock: Arc::new(PodClock::new(self.scene.trace.clone(), 0, 0, &Stream::new(0, "no clock"))),
             stream,
         }
     }

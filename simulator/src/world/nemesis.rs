@@ -6,13 +6,15 @@ use super::faults::Begins;
 use super::kubelet::GRACE_MS;
 use super::links::{Trouble, Wrong};
 use super::pods::Deleting;
-use super::{API_SERVER, STORE, World, watch};
-use crate::plan::{PodChoice, Process, What};
+use super::{API_SERVER, Rollout, STORE, World, watch};
+use crate::plan::{PodChoice, Process, Restore, What};
 use crate::seed::Stream;
 use crate::trace::{Event, reached};
 
 /// Who the nemesis is in the trace.
 const ACTOR: &str = "world";
+/// Who people are.
+const USER: &str = "user";
 
 /// A fault that lasts, and what it did to whom.
 #[derive(Debug, Clone)]
@@ -144,11 +146,17 @@ impl World<'_> {
             What::Cancel => self.scene.cluster.cancel(),
             What::Savepoint => self.scene.cluster.savepoint(),
             What::StopWithSavepoint => self.scene.cluster.stop_with_savepoint(),
-            What::Upgrade => {
+            What::Upgrade { restore, claims, previous } => {
                 let deleted_at_ms = self.now_ms + stream.between(1_000, 5_000);
-                let generation = self.next_generation();
+                let generation = self.roll_out(restore, claims, previous);
                 self.jobs.upgrade(generation, deleted_at_ms);
             }
+            What::HarmSnapshot { which, how } => {
+                if let Some((job, id)) = self.scene.cluster.harm(which, how) {
+                    self.scene.trace.record(USER, Event::SnapshotHarmed { job, id });
+                }
+            }
+            What::ChangeCode => self.scene.cluster.change_code(),
             What::DeleteJob => self.jobs.delete(self.now_ms),
             _ => {}
         }
@@ -277,16 +285,33 @@ impl World<'_> {
         }
     }
 
-    fn next_generation(&mut self) -> String {
+    /// Rolls out with these settings: the generation.
+    fn roll_out(&mut self, restore: Restore, claims: bool, previous: bool) -> String {
+        let oldest = || self.scene.cluster.oldest_snapshot().filter(|_| restore == Restore::Oldest);
+        let (named, path) = oldest().map(|(id, path)| (id, format!("snapshot:{path}"))).unzip();
+        let strategy = restore.setting().map(str::to_owned).or(path);
+        let claims = claims.then(|| ("claim-mode", "claim".to_owned()));
+        let previous = previous.then(|| ("on-broken-snapshot", "previous".to_owned()));
+        let settings =
+            strategy.map(|strategy| ("restore", strategy)).into_iter().chain(claims).chain(previous);
+        self.next_generation(settings.map(|(name, value)| (name.to_owned(), value)).collect(), named)
+    }
+
+    fn next_generation(&mut self, settings: Rollout, named: Option<u64>) -> String {
         self.generations += 1;
-        super::generation(self.scene.plan.seed, self.generations)
+        let generation = super::generation(self.scene.plan.seed, self.generations);
+        let event = Event::RolledOut { generation: generation.clone(), settings: settings.clone(), named };
+        self.scene.trace.record(USER, event);
+        self.rollouts.insert(generation.clone(), settings);
+        self.scene.cluster.change_code();
+        generation
     }
 
     fn turn_switches(&mut self) {
         let active = &self.scene.active;
         self.jobs.suspend(active.has(|what| matches!(what, What::Suspend)));
         if self.jobs.is_deleted(self.now_ms) && !active.has(|what| matches!(what, What::DeleteJob)) {
-            let generation = self.next_generation();
+            let generation = self.next_generation(Rollout::new(), None);
             self.jobs.create(generation);
         }
         let active = &self.scene.active;
@@ -295,6 +320,12 @@ impl World<'_> {
         self.scene
             .cluster
             .fail_checkpoint_files(active.has(|what| matches!(what, What::FailCheckpointFiles)));
+        self.scene.cluster.fail_main(active.has(|what| matches!(what, What::FailMain)));
+        let main_ms = active.all().into_iter().filter_map(|going| match going.what {
+            What::SlowMain { by_ms } => Some(by_ms),
+            _ => None,
+        });
+        self.scene.cluster.slow_main(main_ms.max().unwrap_or_default());
         let slow_ms = active.all().into_iter().filter_map(|going| match going.what {
             What::SlowCheckpointFiles { by_ms } => Some(by_ms),
             _ => None,

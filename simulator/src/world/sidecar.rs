@@ -8,6 +8,7 @@ use sidecar::config::Config;
 use sidecar::election::api_client;
 use sidecar::runtime::{World, serve};
 use sidecar::settings::Settings;
+use snapshot::Stores;
 use tokio::sync::watch;
 
 use super::api::NAMESPACE;
@@ -15,6 +16,7 @@ use super::clock::PodClock;
 use super::net::{Connector, Listener};
 use super::store::Client;
 use super::{API_PORT, API_SERVER, DEPLOYMENT, PRIVATE_PORT, PUBLIC_PORT, STORE, STORE_PORT};
+use crate::flink::BUCKET;
 use crate::product::Wrap;
 use crate::seed::Stream;
 
@@ -61,7 +63,7 @@ impl Sidecar {
             entropy: Arc::new(self.stream),
             backend: Arc::new(Client::new(&self.actor, STORE, STORE_PORT)),
             kubernetes: Some(kubernetes.expect("a client without credentials")),
-            snapshots: Arc::default(),
+            snapshots: Arc::new(snapshots(&self.actor)),
             connect: Arc::new(Connector),
         };
         let world = match self.wrap {
@@ -88,6 +90,14 @@ impl Sidecar {
         let settings = own.or(parse(&self.settings));
         Config::try_from(settings).expect("the settings of a plan are checked when its scenario is read")
     }
+}
+
+/// The bucket of Flink's snapshots, over the network.
+fn snapshots(actor: &str) -> Stores {
+    let stores = Stores::default();
+    let client = Client::new(actor, STORE, STORE_PORT);
+    stores.register(BUCKET, Arc::new(client)).expect("a bucket");
+    stores
 }
 
 /// Settings by their names on the command line.

@@ -8,12 +8,13 @@
 //! | --- | --- |
 //! | `client` | the near side |
 //! | `wire` | what both say to each other |
-//! | `objects` | what is stored |
+//! | `objects`, `state` | what is stored: the product's objects, and Flink's snapshots |
 //! | `far` | the far side: latency, faults, points |
 
 mod client;
 mod far;
 mod objects;
+mod state;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -64,19 +64,16 @@ fn a_new_generation_goes_on_from_what_the_old_one_retained() {
 }
 
 #[test]
-fn a_job_without_retention_takes_its_files_along_when_it_is_cancelled() {
-    for retain_on_cancellation in [true, false] {
-        let job = Job { retain_on_cancellation, ..Job::default() };
-        let mut rig = Rig::new(Options { job, ..Options::default() });
-        rig.run_until(30_000, 3, |event| matches!(event, Event::CheckpointCompleted { .. }));
-        rig.cluster.cancel();
-        exit(&mut rig, 1);
-        assert_eq!(rig.exit_codes(), [0]);
-        assert_eq!(ended(&rig), [JobStatus::Canceled]);
-        let newest = rig.newest_completed().expect("checkpoints");
-        assert_eq!(rig.cluster.has_files(JOB, newest), retain_on_cancellation, "\n{}", rig.story());
-        rig.require_exactly_once();
-    }
+fn a_job_that_is_cancelled_keeps_its_files() {
+    let mut rig = Rig::new(Options::default());
+    rig.run_until(30_000, 3, |event| matches!(event, Event::CheckpointCompleted { .. }));
+    rig.cluster.cancel();
+    exit(&mut rig, 1);
+    assert_eq!(rig.exit_codes(), [0]);
+    assert_eq!(ended(&rig), [JobStatus::Canceled]);
+    let newest = rig.newest_completed().expect("checkpoints");
+    assert!(rig.cluster.has_files(JOB, newest), "\n{}", rig.story());
+    rig.require_exactly_once();
 }
 
 #[test]

@@ -10,15 +10,17 @@ use object_store::memory::InMemory;
 use sidecar::config::Config;
 use sidecar::runtime::{World, serve};
 use sidecar::settings::Settings;
+use snapshot::Stores;
 use tokio::sync::watch;
 use turmoil::net::{TcpListener, TcpStream};
 use turmoil::{Builder, Sim};
 
-use crate::flink::{Adapter, Cluster, Env, job_manager, task_manager};
+use crate::flink::{Adapter, BUCKET, Cluster, Env, StateFiles, job_manager, task_manager};
 use crate::plan::{Fault, Job, Plan, What, When};
 use crate::points::{Due, Points};
 use crate::seed::Stream;
 use crate::trace::{Event, Trace};
+use crate::world::net::Connector;
 
 pub(super) const JOB: &str = "00000000000000000000000000000001";
 pub(super) const SIDECAR: &str = "sidecar";
@@ -110,11 +112,21 @@ impl Rig {
             trace: trace.clone(),
             points: points.clone(),
             stream: Stream::new(seed, JOB_MANAGER),
+            clock: Arc::new(SimulatedClock(trace.clone())),
         };
         let pods = [(SIDECAR, JOB_MANAGER), (RIVAL_SIDECAR, RIVAL)];
         for (sidecar, job_manager) in pods.into_iter().take(1 + usize::from(rival)) {
             let entropy = Stream::new(seed, sidecar);
-            add_sidecar(&mut sim, sidecar, entropy, backend.clone(), trace.clone(), generation.clone());
+            let files = cluster.files().clone();
+            add_sidecar(
+                &mut sim,
+                sidecar,
+                entropy,
+                backend.clone(),
+                trace.clone(),
+                files,
+                generation.clone(),
+            );
             let env = Env { stream: Stream::new(seed, job_manager), ..env.clone() };
             add_job_manager(&mut sim, sidecar, job_manager, &env, &cluster, &exits);
         }
@@ -229,6 +241,7 @@ fn add_sidecar(
     entropy: Stream,
     backend: Arc<InMemory>,
     trace: Trace,
+    files: StateFiles,
     generation: Arc<Mutex<Option<String>>>,
 ) {
     sim.host(name, move || {
@@ -237,8 +250,8 @@ fn add_sidecar(
             entropy: Arc::new(entropy.clone()),
             backend: backend.clone(),
             kubernetes: None,
-            snapshots: Arc::default(),
-            connect: Arc::new(sidecar::job_manager::TcpConnect),
+            snapshots: Arc::new(snapshots(&files)),
+            connect: Arc::new(Connector),
         };
         let config = config(name, generation.lock().expect("not poisoned").clone());
         async move {
@@ -248,6 +261,13 @@ fn add_sidecar(
             Ok(serve(config, world, private, public, stopped).await?)
         }
     });
+}
+
+/// Without a network in between.
+fn snapshots(files: &StateFiles) -> Stores {
+    let stores = Stores::default();
+    stores.register(BUCKET, Arc::new(files.clone())).expect("a bucket");
+    stores
 }
 
 fn add_job_manager(

@@ -11,11 +11,12 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 use super::wire::{self, Answer, Asked, Meta, Request};
+use crate::flink::found;
 use crate::world::closing::Connection;
 
 /// How often the client sends a request again by itself after a 5xx, 408 or 429, and the pause before the first time; it
@@ -123,18 +124,9 @@ impl ObjectStore for Client {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if options.range.is_some() {
-            return Err(not_implemented("a get of a range"));
-        }
         let request = Request::Get { key: location.to_string(), head: options.head };
         match self.ask(request, Bytes::new()).await? {
-            (Answer::Found(found), bytes) => {
-                let (range, meta) = (0..found.bytes, meta(found)?);
-                options.check_preconditions(&meta)?;
-                let payload = GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed());
-                let (attributes, extensions) = Default::default();
-                Ok(GetResult { payload, attributes, meta, range, extensions })
-            }
+            (Answer::Found(meta), bytes) => found(self::meta(meta)?, bytes, &options),
             (Answer::NotFound, _) => {
                 Err(Error::NotFound { path: location.to_string(), source: "404 Not Found".into() })
             }

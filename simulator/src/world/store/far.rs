@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use turmoil::net::{TcpListener, TcpStream};
 
 use super::objects::Objects;
+use super::state;
 use super::wire::{self, Answer, Asked, Request};
+use crate::flink::StateFiles;
 use crate::plan::{Point, What};
 use crate::points::Points;
 use crate::seed::Stream;
@@ -36,6 +38,8 @@ pub struct FarSide {
     latency: Stream,
     latency_ms: (u64, u64),
     ages_times: u64,
+    /// The bucket of Flink's snapshots, which this store holds too. Flink reaches it by itself.
+    state: StateFiles,
 }
 
 /// What became of a create whose sender cannot know it.
@@ -64,7 +68,24 @@ impl FarSide {
     pub fn new(trace: Trace, points: Points, active: Active, seed: u64, latency_ms: (u64, u64)) -> Self {
         let latency = Stream::new(seed, "store latency");
         let (objects, unclear, committing) = Default::default();
-        Self { objects, unclear, committing, trace, points, active, latency, latency_ms, ages_times: 1 }
+        Self {
+            objects,
+            unclear,
+            committing,
+            trace,
+            points,
+            active,
+            latency,
+            latency_ms,
+            ages_times: 1,
+            state: StateFiles::default(),
+        }
+    }
+
+    /// It holds these, too.
+    #[must_use]
+    pub fn with_state(self, state: StateFiles) -> Self {
+        Self { state, ..self }
     }
 
     /// Its own times run this many times as fast as the world.
@@ -181,6 +202,9 @@ impl FarSide {
     }
 
     fn apply(&self, request: &Request, body: &Bytes) -> (Answer, Bytes) {
+        if let Some(answer) = state::apply(&self.state, request) {
+            return answer;
+        }
         let now_ms = EPOCH_MS.unsigned_abs() + self.trace.now_ms().saturating_mul(self.ages_times);
         let (answer, found, event, rival) = {
             let objects = &mut *self.objects.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use object_store::{Error, ObjectStore, PutMode, PutPayload};
 use tokio::time::timeout;
 
 use super::{Client, FarSide};
+use crate::flink::StateFiles;
 use crate::plan::{Fault, What, When};
 use crate::points::Points;
 use crate::trace::{Event, Trace, reached};
@@ -24,8 +25,13 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with_state(StateFiles::default())
+    }
+
+    fn with_state(state: StateFiles) -> Self {
         let (trace, active) = (Trace::default(), Active::default());
-        let far = FarSide::new(trace.clone(), Points::default(), active.clone(), 1, (5, 20));
+        let far =
+            FarSide::new(trace.clone(), Points::default(), active.clone(), 1, (5, 20)).with_state(state);
         let mut sim = turmoil::Builder::new()
             .tick_duration(Duration::from_millis(10))
             .epoch(UNIX_EPOCH)
@@ -142,4 +148,19 @@ fn what_was_lost_and_comes_again_is_an_unknown_that_was_absent() {
     });
     assert!(answer.is_ok(), "{answer:?}");
     assert_eq!(rig.trace.reached_counts().get(reached::UNKNOWN_ABSENT), Some(&1));
+}
+
+#[test]
+fn the_product_verifies_a_snapshot_over_the_network() {
+    let cluster = crate::flink::Cluster::new(crate::flink::Adapter::default());
+    let pointer = cluster.example_snapshot();
+    let mut rig = Rig::with_state(cluster.files().clone());
+    let path = pointer.clone();
+    let verdict = rig.run(async move |client: Client| {
+        let stores = snapshot::Stores::default();
+        stores.register(crate::flink::BUCKET, Arc::new(client)).expect("a bucket");
+        let found = snapshot::verify(&stores, &path, &snapshot::VerifyOptions::default()).await;
+        found.map(|found| (found.verdict, found.references.len()))
+    });
+    assert_eq!(verdict.expect("a path in the bucket"), (snapshot::Verdict::Ok, 2));
 }
