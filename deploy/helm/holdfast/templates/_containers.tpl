@@ -39,7 +39,7 @@ env:
   - {name: HOLDFAST_PUBLIC_LISTEN, value: "0.0.0.0:8481"}
   - {name: HOLDFAST_LOG_FORMAT, value: json}
   {{- range $setting, $value := .Values.holdfast.settings }}
-  - {name: HOLDFAST_{{ $setting | replace "-" "_" | upper }}, value: {{ kindIs "string" $value | ternary $value (int64 $value | toString) | quote }}}
+  - {name: HOLDFAST_{{ $setting | replace "-" "_" | upper }}, value: {{ or (kindIs "string" $value) (kindIs "bool" $value) | ternary (toString $value) (int64 $value | toString) | quote }}}
   {{- end }}
   {{- range $name, $value := .Values.store.env }}
   - {name: {{ $name }}, value: {{ $value | quote }}}
