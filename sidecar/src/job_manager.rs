@@ -203,8 +203,7 @@ impl JobManager {
         body: Option<&Value>,
         request: &str,
     ) -> Result<(StatusCode, Bytes), AskError> {
-        let unreachable =
-            |reason: String| AskError::Unreachable { address: self.address.clone(), reason };
+        let unreachable = |reason: String| AskError::Unreachable { address: self.address.clone(), reason };
         let no_answer = |error: hyper::Error| self.no_answer(request, error.to_string());
         let stream = self.connect.connect(self.address.host(), self.address.port()).await;
         let stream = TokioIo::new(stream.map_err(|error| unreachable(error.to_string()))?);

@@ -125,7 +125,8 @@ where
     let election = elect(&config, &world, &leadership, announcer, &metrics).await?;
     let view = election.as_ref().map(election::Driver::view);
     let (observation, observing) = observe(&config, &world, &store, &leadership, &metrics);
-    let api = Api::new(&config, store.clone(), leadership.clone(), view, metrics.clone(), &world, observation);
+    let api =
+        Api::new(&config, store.clone(), leadership.clone(), view, metrics.clone(), &world, observation);
 
     let (down_out, down) = watch::channel(false);
     let went_down = |mut down: watch::Receiver<bool>| async move {

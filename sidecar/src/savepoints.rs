@@ -145,7 +145,8 @@ fn check(request: &Request) -> Result<(), RequestError> {
 
 /// The job that is meant.
 fn choose(wanted: Option<&JobId>, jobs: &[JobOverview]) -> Result<JobId, RequestError> {
-    let ended = |job: &&JobOverview| matches!(job.state.as_str(), "FINISHED" | "FAILED" | "CANCELED" | "SUSPENDED");
+    let ended =
+        |job: &&JobOverview| matches!(job.state.as_str(), "FINISHED" | "FAILED" | "CANCELED" | "SUSPENDED");
     let listed = || {
         const SHOWN: usize = 10;
         let shown: Vec<String> =

@@ -16,7 +16,10 @@ pub(super) struct Accepted {
     id: String,
 }
 
-pub(super) async fn take(State(api): State<Api>, body: Body) -> Result<(StatusCode, Json<Accepted>), Problem> {
+pub(super) async fn take(
+    State(api): State<Api>,
+    body: Body,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let asked: Request = request::json(body, "the savepoint", SMALL_JSON_BYTES_MAX).await?;
     let id = api.savepoints.take(asked).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { id })))

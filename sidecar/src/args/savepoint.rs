@@ -171,7 +171,8 @@ mod tests {
     #[test]
     fn what_is_shown_leaves_out_what_is_not_known() {
         let mut out = Vec::new();
-        table(&mut out, &json!({"status": "failed", "external_pointer": null, "detail": "no\u{1b}"})).unwrap();
+        table(&mut out, &json!({"status": "failed", "external_pointer": null, "detail": "no\u{1b}"}))
+            .unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "status         failed\ndetail         no\\u{1b}\n");
     }
 }

@@ -63,7 +63,8 @@ impl FromStr for RestAddress {
 
     fn from_str(text: &str) -> Result<Self, InvalidRestAddress> {
         const SHOWN_CHARS_MAX: usize = 200;
-        let malformed = || InvalidRestAddress::Malformed { text: text.chars().take(SHOWN_CHARS_MAX).collect() };
+        let malformed =
+            || InvalidRestAddress::Malformed { text: text.chars().take(SHOWN_CHARS_MAX).collect() };
         let parts: uri::Parts = text.parse::<Uri>().map_err(|_| malformed())?.into_parts();
         if parts.scheme == Some(Scheme::HTTPS) {
             return Err(InvalidRestAddress::Tls { address: text.chars().take(SHOWN_CHARS_MAX).collect() });
@@ -99,7 +100,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_an_example() {
-        for text in ["", "jobmanager:8081", "http://", "http://a:8081/proxy", "http://user:pw@a:8081", "ftp://a"] {
+        for text in
+            ["", "jobmanager:8081", "http://", "http://a:8081/proxy", "http://user:pw@a:8081", "ftp://a"]
+        {
             let error = text.parse::<RestAddress>().expect_err(text).to_string();
             assert!(error.contains("http://127.0.0.1:8081"), "{error}");
         }

@@ -65,7 +65,8 @@ async fn the_jobs_of_every_version_are_read() {
     // 1.20 has no `pending-operators`; 2.3 adds fields of its own.
     let recorded = include_str!("tests/overview-2.2.json");
     let older = recorded.replace(",\"pending-operators\":0", "");
-    let newer = recorded.replace("\"state\"", "\"jobType\":\"STREAMING\",\"schedulerType\":\"Default\",\"state\"");
+    let newer =
+        recorded.replace("\"state\"", "\"jobType\":\"STREAMING\",\"schedulerType\":\"Default\",\"state\"");
     assert!(older != recorded && newer != recorded);
     for body in [&older, recorded, &newer] {
         let (job_manager, asked) = after("200 OK", body).await;
@@ -91,7 +92,10 @@ async fn each_of_the_two_calls_spells_the_target_directory_in_its_own_way() {
     job_manager.trigger_savepoint(&job(), &order()).await.expect("accepted");
     let asked = asked.await.expect("asked");
     assert!(asked.starts_with(&format!("POST /jobs/{JOB}/savepoints HTTP/1.1\r\n")), "{asked}");
-    assert!(asked.contains("\"target-directory\":null") && asked.contains("\"formatType\":\"NATIVE\""), "{asked}");
+    assert!(
+        asked.contains("\"target-directory\":null") && asked.contains("\"formatType\":\"NATIVE\""),
+        "{asked}"
+    );
 
     let (job_manager, asked) = after("202 Accepted", &accepted).await;
     job_manager.stop(&job(), &order(), true).await.expect("accepted");
@@ -113,7 +117,9 @@ async fn a_savepoint_is_in_progress_then_done_or_failed() {
         (
             failure.to_owned(),
             Completion::Failed {
-                reason: "java.util.concurrent.CompletionException: no … Caused by: java.io.IOException: disk full".into(),
+                reason:
+                    "java.util.concurrent.CompletionException: no … Caused by: java.io.IOException: disk full"
+                        .into(),
             },
         ),
     ];
@@ -157,7 +163,10 @@ async fn a_job_manager_that_hangs_is_given_up_after_the_time_out() {
 async fn an_answer_without_end_is_not_read_to_its_end() {
     let mut answer = json_answer("200 OK", "");
     let length = ANSWER_BYTES_MAX + 1;
-    answer = String::from_utf8(answer).expect("text").replace("length: 0", &format!("length: {length}")).into_bytes();
+    answer = String::from_utf8(answer)
+        .expect("text")
+        .replace("length: 0", &format!("length: {length}"))
+        .into_bytes();
     answer.resize(answer.len() + length, b' ');
     let (address, asked) = answering(answer).await;
     let error = client(address).jobs().await.expect_err("too long");

@@ -21,7 +21,8 @@ fn place(id: u64) -> String {
 }
 
 fn answer(savepoints: &[Value], restored: Option<(u64, i64)>) -> Checkpoints {
-    let restored = restored.map(|(id, at_ms)| json!({"id": id, "restore_timestamp": at_ms, "is_savepoint": false}));
+    let restored =
+        restored.map(|(id, at_ms)| json!({"id": id, "restore_timestamp": at_ms, "is_savepoint": false}));
     let latest = json!({"savepoint": savepoints.first(), "restored": restored, "completed": null});
     serde_json::from_value(json!({"latest": latest, "history": savepoints})).expect("an answer")
 }
@@ -99,7 +100,9 @@ fn what_was_not_recorded_is_told_again_with_the_same_judgement() {
 
 #[test]
 fn a_savepoint_in_progress_failed_or_discarded_is_not_told() {
-    for (field, value) in [("status", json!("IN_PROGRESS")), ("status", json!("FAILED")), ("discarded", json!(true))] {
+    for (field, value) in
+        [("status", json!("IN_PROGRESS")), ("status", json!("FAILED")), ("discarded", json!(true))]
+    {
         let mut it = savepoint(7, 1_000);
         it[field] = value;
         assert_eq!(observe(&mut Observer::new(EPOCH), &answer(&[it], None)), (vec![], None));
@@ -156,7 +159,8 @@ fn the_order_in_which_things_were_seen_counts_for_more_than_a_clock_that_was_set
 #[test]
 fn a_restore_is_told_when_the_ledger_has_something_newer_that_it_went_back_behind() {
     let mut observer = Observer::new(EPOCH);
-    let changes = observer.observe(&job(), &answer(&[], Some((6, 1_500))), &ledger(&[(5, 800, 3), (7, 1_000, 3)]));
+    let changes =
+        observer.observe(&job(), &answer(&[], Some((6, 1_500))), &ledger(&[(5, 800, 3), (7, 1_000, 3)]));
     assert_eq!(told(&changes), (vec![], Some(6)));
 }
 

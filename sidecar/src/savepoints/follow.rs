@@ -11,8 +11,8 @@ use http::StatusCode;
 use snapshot::{Stores, VerifyOptions};
 use tokio::time::{Instant, sleep};
 
-use super::book::{Status, Taken};
 use super::Savepoints;
+use super::book::{Status, Taken};
 use crate::job_manager::{AskError, Completion, JobManager, SavepointOrder};
 
 /// How often Flink is asked how far it is.
@@ -28,10 +28,16 @@ const METADATA_LIMIT: Duration = Duration::from_secs(30);
 
 /// How it went with Flink.
 enum Outcome {
-    Done { location: String },
-    Failed { reason: String },
+    Done {
+        location: String,
+    },
+    Failed {
+        reason: String,
+    },
     /// The JobManager that was asked is gone, or does not know of it (any more).
-    Lost { reason: String },
+    Lost {
+        reason: String,
+    },
 }
 
 struct Following {
@@ -144,7 +150,8 @@ impl Following {
         if self.taken.stop && !self.job_ended().await {
             self.taken.status = Status::Failed;
             let seconds = END_LIMIT.as_secs();
-            self.taken.explain(format!("the savepoint is complete, but the job has not ended after {seconds} s"));
+            self.taken
+                .explain(format!("the savepoint is complete, but the job has not ended after {seconds} s"));
         }
     }
 
@@ -198,7 +205,9 @@ impl Following {
     /// Nobody can be asked any more. What the ledger has got since may be it.
     fn lost(&mut self, state: &DeploymentState, reason: &str) {
         let new: Vec<&Snapshot> = in_ledger(state, &self.taken.job)
-            .filter(|known| known.epoch == self.epoch && !self.before.contains(&known.pointer.external_pointer))
+            .filter(|known| {
+                known.epoch == self.epoch && !self.before.contains(&known.pointer.external_pointer)
+            })
             .collect();
         let taken = &mut self.taken;
         if let [only] = new[..]

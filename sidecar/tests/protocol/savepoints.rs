@@ -22,6 +22,7 @@ struct Flink {
     orders: Vec<(String, Value)>,
     runs: Vec<&'static str>,
     gone: bool,
+    looks: u32,
 }
 
 type Shared = Arc<Mutex<Flink>>;
@@ -44,14 +45,17 @@ async fn flink(shared: Shared) -> String {
         Json(json!({"jobs": jobs}))
     };
     let checkpoints = async |State(flink): State<Shared>| {
-        let flink = flink.lock().unwrap();
+        let mut flink = flink.lock().unwrap();
+        flink.looks += 1;
         if flink.gone {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
         Ok(Json(json!({"latest": {"savepoint": flink.savepoints.first(), "restored": flink.restored},
             "history": flink.savepoints})))
     };
-    let order = async |State(flink): State<Shared>, Path((_, call)): Path<(String, String)>, Json(body): Json<Value>| {
+    let order = async |State(flink): State<Shared>,
+                       Path((_, call)): Path<(String, String)>,
+                       Json(body): Json<Value>| {
         let answer = json!({"request-id": body["triggerId"]});
         flink.lock().unwrap().orders.push((call, body));
         (StatusCode::ACCEPTED, Json(answer))
@@ -80,7 +84,8 @@ async fn leading(shared: &Shared, observe_interval: &str) -> (Sidecar, JobManage
     let epoch = job_manager.granted().await;
     let url = flink(shared.clone()).await;
     let leaders = json!({"leaders": {"restserver": {"session": "s", "address": url}}});
-    let published = sidecar.write(Method::PUT, "/v1/leaders", epoch, "l").json(&leaders).send().await.unwrap();
+    let published =
+        sidecar.write(Method::PUT, "/v1/leaders", epoch, "l").json(&leaders).send().await.unwrap();
     assert_eq!(published.status(), 204);
     (sidecar, job_manager, epoch)
 }
@@ -124,11 +129,14 @@ async fn a_savepoint_that_somebody_else_took_is_known_and_later_that_its_job_rol
     assert_eq!(seen["kind"], "savepoint", "{seen}");
     assert_ne!(seen["rolled_back"], true, "{seen}");
     shared.lock().unwrap().restored = json!({"id": 6, "restore_timestamp": 1_200, "is_savepoint": false});
-    let rolled_back =
-        |answer: &Value| known(answer, 7).filter(|snapshot| snapshot["rolled_back"] == true);
+    let rolled_back = |answer: &Value| known(answer, 7).filter(|snapshot| snapshot["rolled_back"] == true);
     until(&sidecar, "/v1/snapshots", rolled_back).await;
     let observer = &sidecar.status().await["observer"];
-    assert_eq!((&observer["trouble"], &observer["savepoints_recorded"]), (&json!(null), &json!(1)), "{observer}");
+    assert_eq!(
+        (&observer["trouble"], &observer["savepoints_recorded"]),
+        (&json!(null), &json!(1)),
+        "{observer}"
+    );
     sidecar.stop().await;
 }
 
@@ -142,6 +150,27 @@ async fn before_a_jobs_result_is_recorded_its_last_savepoint_is() {
     let path = format!("/v1/results/jobs/{JOB}");
     let written = sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
     assert_eq!(written.status(), 201);
+    assert!(known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_jobs_last_savepoint_is_known_even_if_flinks_first_answer_is_an_old_one() {
+    let shared = Shared::default();
+    let (sidecar, _job_manager, epoch) = leading(&shared, "1h").await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let written = tokio::spawn(sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send());
+    let asked = async {
+        while shared.lock().unwrap().looks == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), asked).await.expect("it is looked at");
+    let mut stopped = savepoint(9, "file:/savepoints/savepoint-9");
+    stopped["checkpoint_type"] = json!("SYNC_SAVEPOINT");
+    shared.lock().unwrap().savepoints = vec![stopped];
+    assert_eq!(written.await.unwrap().unwrap().status(), 201);
     assert!(known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some());
     sidecar.stop().await;
 }
@@ -177,7 +206,10 @@ async fn a_savepoint_that_is_done_is_in_the_ledger_with_the_id_that_flink_gave_i
     let (call, order) = shared.lock().unwrap().orders[0].clone();
     assert_eq!(call, "savepoints");
     assert_eq!(order["triggerId"], id, "{order}");
-    assert_eq!((&order["target-directory"], &order["formatType"]), (&json!("file:/savepoints"), &json!("NATIVE")));
+    assert_eq!(
+        (&order["target-directory"], &order["formatType"]),
+        (&json!("file:/savepoints"), &json!("NATIVE"))
+    );
     sidecar.stop().await;
 }
 
@@ -216,7 +248,10 @@ async fn a_savepoint_that_flink_gave_up_is_failed_with_its_reason() {
     let (sidecar, _job_manager, _) = leading(&shared, "1h").await;
     let id = take(&sidecar, json!({})).await;
     let taken = ended(&sidecar, &id).await;
-    assert_eq!((&taken["status"], &taken["detail"]), (&json!("failed"), &json!("CheckpointException: declined")));
+    assert_eq!(
+        (&taken["status"], &taken["detail"]),
+        (&json!("failed"), &json!("CheckpointException: declined"))
+    );
     sidecar.stop().await;
 }
 
@@ -267,7 +302,10 @@ async fn an_address_that_needs_tls_is_shown_as_trouble_with_the_way_out() {
     let leaders = json!({"leaders": {"restserver": {"session": "s", "address": "https://jobmanager:8081"}}});
     sidecar.write(Method::PUT, "/v1/leaders", epoch, "l").json(&leaders).send().await.unwrap();
     let told = |status: &Value| {
-        status["observer"]["trouble"].as_str().filter(|trouble| trouble.contains("--job-manager-rest http://")).map(drop)
+        status["observer"]["trouble"]
+            .as_str()
+            .filter(|trouble| trouble.contains("--job-manager-rest http://"))
+            .map(drop)
     };
     until(&sidecar, "/status", told).await;
     sidecar.stop().await;
