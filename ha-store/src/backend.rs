@@ -125,6 +125,17 @@ impl StoreUrl {
         }
     }
 
+    /// Whether this is a directory that is not there, so that [`connect`](Self::connect) would make it. Whoever only reads
+    /// asks before.
+    pub fn is_missing_directory(&self) -> bool {
+        matches!(&self.place, Place::Directory(path) if !path.is_dir())
+    }
+
+    /// Whether each connection is a new and empty store.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.place, Place::Memory)
+    }
+
     /// Makes the client. No request is sent; a directory is created if it is missing.
     ///
     /// The client never repeats a request by itself: after a lost answer, its second try would find the first

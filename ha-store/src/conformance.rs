@@ -422,8 +422,12 @@ async fn collection_keeps_what_is_needed(bench: &Bench) {
     }
     let mut records = 0;
     loop {
+        let (before, told) = (store.view(), store.collectable().await.expect("told"));
+        assert_eq!(store.view(), before, "a dry run writes nothing");
         let round = store.collect(epoch).await.expect("the epoch stands");
         assert!(round.records <= 4, "a round is bounded");
+        let counts = (told.records.len() as u64, told.blobs.len() as u64, told.more);
+        assert_eq!(counts, (round.records, round.blobs, round.more), "a round does what was told before");
         records += round.records;
         if !round.more {
             break;

@@ -132,6 +132,13 @@ pub struct Snapshot {
     pub pinned: bool,
 }
 
+impl Snapshot {
+    /// Whether its files are there, as far as is recorded: nobody was going to delete them.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.state, SnapshotState::Active | SnapshotState::Retained)
+    }
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
 }

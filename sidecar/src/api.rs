@@ -10,6 +10,7 @@ mod graphs;
 mod health;
 mod leaders;
 mod people;
+mod plan;
 pub mod problem;
 mod request;
 mod results;
@@ -27,8 +28,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use bytes::Bytes;
 use ha_store::{
-    Answer, BackendOptions, BlobRef, Change, Clock, Entropy, Epoch, IdempotencyKey, Limits, Store,
-    StoreError, View,
+    Answer, BlobRef, Change, Clock, Entropy, Epoch, IdempotencyKey, Limits, Store, StoreError, View,
 };
 use http::{HeaderName, HeaderValue};
 use snapshot::Stores;
@@ -41,6 +41,7 @@ use crate::election::ElectionView;
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::observation::Observation;
+use crate::planner::Wish;
 use crate::runtime::World;
 use crate::savepoints::Savepoints;
 
@@ -59,7 +60,10 @@ pub struct Api {
     entropy: Arc<dyn Entropy>,
     /// Where snapshots are verified that a person names.
     snapshot_stores: Arc<Stores>,
-    call_timeout_ms: u64,
+    /// What a new generation restores, for its preview.
+    restore: Wish,
+    /// Only one preview at a time: each may verify a large snapshot.
+    previews: Arc<Semaphore>,
     observation: Observation,
     savepoints: Savepoints,
     limits: Limits,
@@ -94,6 +98,7 @@ pub fn private(api: Api) -> Router {
             "/jobs/{job}/graph",
             answered(&api, get(graphs::read).put(graphs::write).delete(graphs::remove)),
         )
+        .route("/jobs/{job}/plan", answered(&api, get(plan::of_job)))
         .route("/graphs", answered(&api, get(graphs::list)))
         .route("/results/{kind}", answered(&api, get(results::list)))
         .route("/results/{kind}/{id}", answered(&api, get(results::read).put(results::create)))
@@ -125,6 +130,7 @@ fn for_people(api: &Api) -> Router<Api> {
         .route("/v1/snapshots", answered(api, get(people::snapshots)))
         .route("/v1/snapshots/{id}", answered(api, get(people::snapshot)))
         .route("/v1/history", answered(api, get(people::history)))
+        .route("/v1/plan", answered(api, get(people::plan)))
 }
 
 fn finish(router: Router<Api>, api: Api) -> Router {
@@ -172,8 +178,6 @@ impl Api {
     ) -> Self {
         const REQUESTS_MAX: usize = 256;
         const SLACK_MS: u64 = 5_000;
-        let call_timeout_ms = config.store_options.call_timeout_ms;
-        let backend = BackendOptions { call_timeout_ms, ..BackendOptions::default() };
         Self {
             store,
             leadership,
@@ -181,8 +185,9 @@ impl Api {
             metrics,
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
-            snapshot_stores: Arc::new(Stores::new(backend)),
-            call_timeout_ms,
+            snapshot_stores: world.snapshots.clone(),
+            restore: config.restore.clone(),
+            previews: Arc::new(Semaphore::new(1)),
             savepoints: Savepoints::new(observation.clone()),
             observation,
             limits: config.store_options.limits.clone(),

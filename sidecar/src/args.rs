@@ -1,13 +1,20 @@
 //! The command line.
 //!
-//! Exit status of `run`: 0 stopped in order, 1 could not start or had to stop. Of every command: 2 wrong usage or
-//! configuration. `snapshots verify` says more: its verdict.
+//! Exit status of `run`: 0 stopped in order, 1 could not start or had to stop. Of commands that ask something:
+//! `exit::Exit`. Of every command: 2 wrong usage or configuration.
 
 mod exit;
+mod gc;
+mod history;
 mod output;
+mod plan;
 mod remote;
+mod reset;
 mod savepoint;
 mod snapshots;
+mod source;
+mod status;
+mod words;
 
 use std::io;
 use std::path::PathBuf;
@@ -37,9 +44,20 @@ enum Command {
     CheckConfig(Configured),
     /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory
     InstallAdapter(InstallAdapter),
-    /// Look at checkpoints and savepoints
+    /// Say who leads, what is running, and what the newest state is
+    Status(status::Status),
+    /// Look at checkpoints and savepoints, and pin them
     #[command(subcommand)]
     Snapshots(snapshots::Snapshots),
+    /// Say what the present generation restored, and what the next one would
+    Plan(plan::Plan),
+    /// Have the next generation start from a certain snapshot, whatever is newer
+    Reset(reset::Reset),
+    /// Say what happened, generation by generation
+    History(history::History),
+    /// Say what the next collection would remove, and which snapshots nothing needs any more
+    Gc(gc::Gc),
+    /// Take a savepoint, or stop the job with one, and wait for it
     Savepoint(savepoint::Savepoint),
 }
 
@@ -90,7 +108,12 @@ impl Args {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => refuse(&error),
             },
+            Command::Status(status) => status.run(),
             Command::Snapshots(snapshots) => snapshots.run(),
+            Command::Plan(plan) => plan.run(),
+            Command::Reset(reset) => reset.run(),
+            Command::History(history) => history.run(),
+            Command::Gc(gc) => gc.run(),
             Command::Savepoint(savepoint) => savepoint.run(),
         }
     }

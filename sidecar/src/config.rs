@@ -1,16 +1,20 @@
 //! Settings that are known to be good.
 
 mod election;
+mod restore;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use ha_store::{DeploymentName, InvalidId, InvalidStoreUrl, Limits, StoreOptions, StoreUrl};
 use jiff::SignedDuration;
 
 pub use self::election::Election;
+pub(crate) use self::restore::from_settings as restore_wish;
 use crate::job_manager::RestAddress;
+use crate::planner::Wish;
 use crate::settings::Settings;
 
 /// A checked configuration.
@@ -24,6 +28,10 @@ pub struct Config {
     pub store_options: StoreOptions,
     /// The rollout.
     pub generation: String,
+    /// What a new generation restores.
+    pub restore: Wish,
+    /// Where the root of local snapshot files is.
+    pub local_root: PathBuf,
     /// Who decides which sidecar may lead.
     pub election: Election,
     /// Who this is, for people.
@@ -80,7 +88,10 @@ impl TryFrom<Settings> for Config {
         let identity = name("identity", settings.identity.clone().unwrap_or_else(host_name))?;
         let retry_period_ms = duration_ms("retry-period", settings.retry_period.clone(), 2_000, 100, 60_000)?;
         let election = Election::from_settings(&settings, &identity, deployment.as_str(), retry_period_ms)?;
+        let restore = restore_wish(&settings)?;
         let config = Self {
+            restore,
+            local_root: settings.local_root.unwrap_or_else(|| PathBuf::from("/")),
             deployment,
             store: store(required("store", settings.store)?)?,
             store_options,
@@ -160,6 +171,7 @@ impl From<&Config> for Settings {
             ..Self::default()
         };
         config.election.show(&mut settings);
+        restore::show(config, &mut settings);
         settings
     }
 }

@@ -5,6 +5,7 @@
 
 mod actor;
 mod journal;
+pub(crate) mod preparing;
 mod restore;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use ha_store::{Clock, Entropy, Epoch, SessionId, Store};
 use serde::Serialize;
+use snapshot::Stores;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -19,6 +21,7 @@ pub use self::journal::Entry;
 use crate::election::Announcer;
 use crate::leaders::{Address, LeadersView};
 use crate::metrics::Metrics;
+use crate::planner::Wish;
 use crate::sessions::Leader;
 
 /// What the driver needs to know.
@@ -34,6 +37,10 @@ pub struct Options {
     pub retry_period_ms: u64,
     /// How many JobManager streams may be open at once.
     pub sessions_max: usize,
+    /// What a new generation restores.
+    pub wish: Wish,
+    /// Where the files of snapshots are.
+    pub snapshots: Arc<Stores>,
     /// Where people are told.
     pub announcer: Announcer,
 }

@@ -12,6 +12,7 @@
 //! | which leader addresses are published | [`leaders`] |
 //! | what Flink's statistics tell about savepoints and restores | [`observer`] |
 //! | what people are shown, and whether what they ask for makes sense | [`views`], [`wishes`] |
+//! | what a new generation restores | [`planner`] |
 //! | what may be written, and what a lost answer means | the crate [`ha_store`] |
 //!
 //! Then the effects around them:
@@ -19,6 +20,7 @@
 //! | effect | file |
 //! | --- | --- |
 //! | drives the two machines, asks the store, checks the fence | [`leadership`] |
+//! | says what the next generation would restore | [`preview`] |
 //! | asks the API server, writes Events | [`election`] |
 //! | asks the JobManager's REST API | [`job_manager`], [`observation`] |
 //! | takes savepoints and follows them to their end | [`savepoints`] |
@@ -44,6 +46,8 @@ pub mod leadership;
 pub mod metrics;
 pub mod observation;
 pub mod observer;
+pub mod planner;
+pub mod preview;
 pub mod runtime;
 pub mod savepoints;
 pub mod sessions;

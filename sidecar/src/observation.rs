@@ -306,7 +306,11 @@ impl Observation {
             overview.jobs.iter().filter_map(|job| job.jid.parse().ok()).take(JOBS_MAX).collect();
         self.inner.observer.lock().await.keep(&jobs);
         let mut first_trouble = Ok(());
-        for job in &jobs {
+        // A job that is being initialized has no statistics yet, and Flink logs a stack trace for whoever asks.
+        let initializing = |job: &JobId| {
+            overview.jobs.iter().any(|known| known.jid == job.as_str() && known.state == "INITIALIZING")
+        };
+        for job in jobs.iter().filter(|job| !initializing(job)) {
             let looked = self.look_at(epoch, &asked, job).await.map(drop);
             first_trouble = first_trouble.and(looked);
         }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use futures::{StreamExt, stream};
 use ha_store::{BackendOptions, BlobRef, Clock, Entropy, Store, StoreError, SystemClock, SystemEntropy};
 use object_store::ObjectStore;
+use snapshot::Stores;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ pub struct World {
     pub backend: Arc<dyn ObjectStore>,
     /// The API server, for an election through a Lease.
     pub kubernetes: Option<kube::Client>,
+    /// Where the files of snapshots are, to verify what is restored.
+    pub snapshots: Arc<Stores>,
     /// How the JobManager's REST API is reached.
     pub connect: Arc<dyn Connect>,
 }
@@ -46,11 +49,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Election::None => None,
         Election::Kubernetes(_) => Some(infer_client().await.context(NO_API_SERVER)?),
     };
+    let snapshots = Arc::new(Stores::new(backend_options).with_local_root(&config.local_root));
     let world = World {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         backend,
         kubernetes,
+        snapshots,
         connect: Arc::new(TcpConnect),
     };
     let private = TcpListener::bind(config.listen)
@@ -106,6 +111,8 @@ where
             leader_loss_grace_ms: config.leader_loss_grace_ms,
             retry_period_ms: config.retry_period_ms,
             sessions_max: config.sessions_max,
+            wish: config.restore.clone(),
+            snapshots: world.snapshots.clone(),
             announcer: announcer.clone(),
         },
         world.clock.clone(),

@@ -14,6 +14,7 @@
 //! * Once deposed, nothing is granted until the election says again that this process may lead, or the Lease turns out
 //!   to be still ours: whoever deposed us then claimed without it, and will not lead. Two that depose each other
 //!   although both hold a Lease (two clusters, one store) do so ever more rarely.
+//! * Nobody is granted before it is known, and durable, what is restored under the grant.
 //! * An election that cannot tell takes nothing away: only another's leadership does.
 
 use std::fmt;
@@ -44,6 +45,9 @@ pub enum Observation {
     ResumeRefused { session: SessionId, epoch: Epoch, detail: String },
     /// The store did not answer a claim or a resumption. Nothing is decided by that.
     StoreUnavailable { detail: String },
+    /// Nothing can be restored as it is wished, and why: nobody is granted. It is tried again, because a missing file may
+    /// come back.
+    RestoreRefused { reason: String },
     /// The store holds a newer epoch than ours.
     Deposed { detail: String },
     /// The process was asked to stop: nothing new is granted, what is granted stays.
@@ -56,7 +60,7 @@ pub enum Observation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // each variant's line speaks of its fields
 pub enum Action {
-    /// Ask the store for a new epoch on behalf of this session.
+    /// Make sure of what is to be restored, and ask the store for a new epoch on behalf of this session.
     Claim { session: SessionId },
     /// Ask the store whether this session's epoch is still the newest, and adopt it.
     Resume { session: SessionId, epoch: Epoch },
@@ -103,6 +107,8 @@ pub struct Sessions {
     leader: Option<Leader>,
     asked: Option<Asked>,
     retry: Retry,
+    /// Why nothing could be restored the last time, until it can.
+    refusal: Option<String>,
     quarrel: Quarrel,
 }
 
@@ -153,6 +159,8 @@ struct Quarrel {
 /// How long the second claim of a quarrel waits; it doubles up to the maximum, and begins anew after that much peace.
 const QUARREL_FIRST_MS: u64 = 60_000;
 const QUARREL_MAX_MS: u64 = 600_000;
+/// How long a refused restore waits before it is planned again.
+const REFUSED_RETRY_MS: u64 = 5_000;
 const RETRY_FIRST_MS: u64 = 250;
 const RETRY_MAX_MS: u64 = 4_000;
 
@@ -167,6 +175,7 @@ impl Default for Sessions {
             leader: None,
             asked: None,
             retry: Retry::default(),
+            refusal: None,
             quarrel: Quarrel::default(),
         }
     }
@@ -195,7 +204,7 @@ impl Sessions {
     /// Why nothing would be granted to a JobManager that came now; `None` if it would be.
     pub fn obstacle(&self) -> Option<&str> {
         match &self.candidacy {
-            Candidacy::MayLead => None,
+            Candidacy::MayLead => self.refusal.as_deref(),
             Candidacy::NotYet(reason) | Candidacy::Deposed { detail: reason, .. } => Some(reason),
             Candidacy::Stopping => Some("this sidecar is stopping"),
         }
@@ -274,6 +283,11 @@ impl Sessions {
             Observation::StoreUnavailable { .. } => {
                 self.asked = None;
                 self.retry.later(now_ms);
+            }
+            Observation::RestoreRefused { reason } => {
+                self.asked = None;
+                self.refusal = Some(reason);
+                self.retry.not_before_ms = now_ms + REFUSED_RETRY_MS;
             }
             Observation::Stopping => self.candidacy = Candidacy::Stopping,
             Observation::Tick => {}
@@ -362,6 +376,7 @@ impl Sessions {
 
     fn store_answered(&mut self) {
         self.asked = None;
+        self.refusal = None;
         self.retry = Retry::default();
     }
 

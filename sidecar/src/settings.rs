@@ -23,10 +23,45 @@ pub struct Settings {
     pub store: Option<String>,
 
     /// One rollout of the deployment. The same generation means failover; a new one means upgrade: stored graphs
-    /// are dropped and ended jobs may run again [default: 1]
+    /// are dropped, ended jobs may run again, and what they restore is planned anew [default: 1]
     #[arg(long, env = "HOLDFAST_GENERATION", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<String>,
+
+    /// What a new generation restores: `latest-state` (the newest of checkpoints and savepoints), `latest-savepoint`, `none`
+    /// (starts without state), or `snapshot:` with a checkpoint id or the path of a snapshot. Within a generation it
+    /// changes nothing [default: latest-state]
+    #[arg(long, env = "HOLDFAST_RESTORE", value_name = "STRATEGY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<String>,
+
+    /// Restores nothing that was completed longer ago than this [default: no limit]
+    #[arg(long, env = "HOLDFAST_MAX_SNAPSHOT_AGE", value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_snapshot_age: Option<String>,
+
+    /// Whether a new generation may leave behind state that belongs to none of its operators [default: false]
+    #[arg(long, env = "HOLDFAST_ALLOW_NON_RESTORED_STATE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_non_restored_state: Option<bool>,
+
+    /// Who owns the files of what a new generation restores: `claim` (the job, which deletes them when it needs them no
+    /// more), `no-claim`, or `auto`: claim the newest checkpoint unless one is pinned, and nothing else [default: auto]
+    #[arg(long, env = "HOLDFAST_CLAIM_MODE", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim_mode: Option<String>,
+
+    /// What to do when the newest snapshot cannot be restored: `refuse`, or restore the `previous` one, which processes
+    /// again what came after it [default: refuse]
+    #[arg(long, env = "HOLDFAST_ON_BROKEN_SNAPSHOT", value_name = "POLICY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_broken_snapshot: Option<String>,
+
+    /// Where the root of local snapshot files is for this process: for a volume that Flink has at /checkpoints and this
+    /// process at /mnt/flink/checkpoints it is /mnt/flink [default: /]
+    #[arg(long, env = "HOLDFAST_LOCAL_ROOT", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_root: Option<PathBuf>,
 
     /// Who decides which sidecar may lead: `none` (this is the only one) or `kubernetes`
     #[arg(long, env = "HOLDFAST_ELECTION", value_name = "KIND")]
@@ -193,6 +228,12 @@ impl Settings {
             deployment: self.deployment.or(weaker.deployment),
             store: self.store.or(weaker.store),
             generation: self.generation.or(weaker.generation),
+            restore: self.restore.or(weaker.restore),
+            max_snapshot_age: self.max_snapshot_age.or(weaker.max_snapshot_age),
+            allow_non_restored_state: self.allow_non_restored_state.or(weaker.allow_non_restored_state),
+            claim_mode: self.claim_mode.or(weaker.claim_mode),
+            on_broken_snapshot: self.on_broken_snapshot.or(weaker.on_broken_snapshot),
+            local_root: self.local_root.or(weaker.local_root),
             election: self.election.or(weaker.election),
             identity: self.identity.or(weaker.identity),
             pod_name: self.pod_name.or(weaker.pod_name),

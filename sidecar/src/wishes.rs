@@ -5,8 +5,10 @@
 
 use ha_store::{Change, Reset, SnapshotKind};
 use serde::{Deserialize, Serialize};
-use snapshot::{Stores, Verdict, Verification, VerifyError, VerifyOptions};
+use snapshot::Stores;
 
+use crate::leadership::preparing::verify;
+use crate::planner::Found;
 use crate::views::{SnapshotView, SnapshotsView, Standing, find};
 
 /// Beyond so many a person does not read on.
@@ -87,12 +89,7 @@ pub fn pin(snapshot: &SnapshotView, pinned: bool) -> Change {
 ///
 /// # Errors
 /// [`Declined`], with what is missing and the way out.
-pub async fn to_reset(
-    view: &SnapshotsView,
-    name: &str,
-    stores: &Stores,
-    options: &VerifyOptions,
-) -> Result<ResetAnswer, Declined> {
+pub async fn to_reset(view: &SnapshotsView, name: &str, stores: &Stores) -> Result<ResetAnswer, Declined> {
     let known = chosen(view, name)?;
     if let Some(found) = known.as_ref().filter(|found| is_gone(found)) {
         return Err(gone(found));
@@ -101,8 +98,7 @@ pub async fn to_reset(
         return Err(unknown(view, name));
     }
     let pointer = known.as_ref().map_or(name, |found| found.external_pointer.as_str());
-    let verification = snapshot::verify(stores, pointer, options).await;
-    judged(known.as_ref(), pointer, &verification)
+    judged(known.as_ref(), pointer, verify(stores, pointer).await)
 }
 
 /// The change that records the wish.
@@ -129,52 +125,38 @@ impl ResetAnswer {
     }
 }
 
-fn judged(
-    known: Option<&SnapshotView>,
-    pointer: &str,
-    verification: &Result<Verification, VerifyError>,
-) -> Result<ResetAnswer, Declined> {
-    let answer = |id: Option<u64>, verified: bool, why: String| ResetAnswer {
+fn judged(known: Option<&SnapshotView>, pointer: &str, found: Found) -> Result<ResetAnswer, Declined> {
+    let taken = |id: Option<u64>, verified: bool, why: String| ResetAnswer {
         external_pointer: Some(pointer.to_owned()),
-        id: id.or(known.map(|found| found.id)),
-        kind: known.map(|found| found.kind),
+        id,
+        kind: known.map(|known| known.kind),
         known: known.is_some(),
         verified,
         why,
         changed: true,
     };
-    let found = match (verification, known) {
-        (Ok(found), _) => found,
-        (Err(error), Some(_)) => return Ok(answer(None, false, format!("not verified: {error}"))),
-        (Err(error), None) => {
-            return Err(Declined::Refused(format!(
-                "{pointer} is not known to this deployment, and cannot be verified: {error}; name one that `holdfast \
-                 snapshots list` shows, or copy it to where it can be read"
-            )));
-        }
-    };
-    let other_id = known.is_some_and(|known| found.checkpoint_id.is_some_and(|id| id != known.id));
-    match found.verdict {
-        Verdict::Ok if other_id => Err(Declined::Refused(format!(
-            "{pointer} holds another checkpoint than was recorded; look with `holdfast snapshots verify`"
+    match (found, known) {
+        (Found::Restorable { id, .. }, Some(known)) if id != known.id => Err(Declined::Refused(format!(
+            "{pointer} was recorded as {} and holds {id}: other files were put there; name another snapshot",
+            known.id
         ))),
-        Verdict::Ok => {
-            let why = format!("verified, all of its {} files are there", found.references.len());
-            Ok(answer(found.checkpoint_id, true, why))
+        (Found::Restorable { id, files }, _) => {
+            Ok(taken(Some(id), true, format!("verified, all of its {files} files are there")))
         }
-        Verdict::Broken => Err(Declined::Refused(format!(
-            "{pointer} cannot be restored: {}; put that back, or name another snapshot",
-            what_is_wrong(found)
+        (Found::Broken { what }, _) => Err(Declined::Refused(format!(
+            "{pointer} cannot be restored: {what}; bring that back, or name another snapshot"
         ))),
-        Verdict::Unknown => {
-            let why = what_is_unknown(found);
-            match known {
-                Some(_) => Ok(answer(None, false, format!("not verified: {why}"))),
-                None => Err(Declined::Unanswered(format!(
-                    "whether {pointer} can be restored is not known: {why}; ask again"
-                ))),
-            }
+        (Found::Unverifiable { why } | Found::Unknown { why }, Some(known)) => {
+            Ok(taken(Some(known.id), false, format!("not verified: {why}")))
         }
+        (Found::Unverifiable { why }, None) => Err(Declined::Refused(format!(
+            "{pointer} is not known to this deployment, and cannot be verified: {why}; name one that `holdfast \
+             snapshots list` shows, or copy it to where it can be read"
+        ))),
+        (Found::Unknown { why }, None) => Err(Declined::Unanswered(format!(
+            "{pointer} is not known to this deployment, and whether it can be restored was not found out: {why}; ask \
+             again"
+        ))),
     }
 }
 
@@ -217,19 +199,6 @@ fn unknown(view: &SnapshotsView, name: &str) -> Declined {
     Declined::Unknown(format!(
         "no snapshot {name:?} is known to deployment {deployment}; `holdfast snapshots list` shows those that are"
     ))
-}
-
-fn what_is_wrong(found: &Verification) -> String {
-    let missing = found.missing.iter().map(|path| format!("{path} is missing"));
-    let short = found.too_short.iter().map(|path| format!("{path} is too short"));
-    let unreadable = found.unreadable.iter().map(|unreadable| unreadable.message.clone());
-    first_of(&missing.chain(short).chain(unreadable).collect::<Vec<_>>())
-}
-
-fn what_is_unknown(found: &Verification) -> String {
-    let unanswered = found.unknown.iter().map(|file| format!("{}: {}", file.path, file.error));
-    let unreadable = found.unreadable.iter().map(|unreadable| unreadable.message.clone());
-    first_of(&unanswered.chain(unreadable).collect::<Vec<_>>())
 }
 
 fn first_of(list: &[String]) -> String {
@@ -277,13 +246,13 @@ mod tests {
     #[tokio::test]
     async fn a_reset_to_what_is_gone_or_was_never_there_is_refused() {
         let stores = Stores::default();
-        let ask = async |name: &str| to_reset(&view(), name, &stores, &VerifyOptions::default()).await;
+        let ask = async |name: &str| to_reset(&view(), name, &stores).await;
         assert!(matches!(ask("5").await, Err(Declined::Refused(why)) if why.contains("discarded")));
         assert!(matches!(ask("70").await, Err(Declined::Unknown(_))));
         assert!(matches!(ask("hdfs://n/chk-1").await, Err(Declined::Refused(why)) if why.contains("hdfs")));
         let dir = tempfile::tempdir().unwrap();
         let nothing = dir.path().join("chk-1");
         let refused = ask(nothing.to_str().unwrap()).await;
-        assert!(matches!(refused, Err(Declined::Refused(why)) if why.contains("_metadata is missing")));
+        assert!(matches!(refused, Err(Declined::Refused(why)) if why.contains("_metadata is not there")));
     }
 }

@@ -19,10 +19,10 @@ fn script(site: &Site, name: &str, conf: &Path) -> Command {
     command
         .arg("start-foreground")
         // A job's class path is stored relative to the working directory (as in an image, where all share one).
-        .current_dir(site.path("image"))
+        .current_dir(site.image())
         .env("FLINK_CONF_DIR", conf)
         // Flink looks for `usrlib` beside this one.
-        .env("FLINK_LIB_DIR", site.path("image/lib"))
+        .env("FLINK_LIB_DIR", site.image().join("lib"))
         .env("FLINK_LOG_DIR", conf.join("log"))
         .env("FLINK_PID_DIR", conf.join("pid"))
         .env("FLINK_IDENT_STRING", "holdfast");

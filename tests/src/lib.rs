@@ -7,7 +7,9 @@
 //! | [`artifacts`] | where the things under test are: sidecar, adapter jar, demo job, Flink home |
 //! | [`site`] | one cluster's directories, and the pods that share them |
 //! | [`pod`] | a sidecar with its JobManager and TaskManager |
+//! | [`rollout`] | what a new generation changes |
 //! | [`sidecar`], [`flink`] | starting those processes and asking them things |
+//! | [`command_line`] | running `holdfast` commands |
 //! | [`fault_proxy`] | stands between adapter and sidecar; loses or delays chosen answers |
 //! | [`failover`] | times the phases between a kill and the first new checkpoint |
 //! | [`sink`] | reads what the job committed: anything lost, anything twice? |
@@ -20,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod artifacts;
+pub mod command_line;
 pub mod failover;
 pub mod fault_proxy;
 pub mod flink;
@@ -28,6 +31,7 @@ pub mod net;
 pub mod output;
 pub mod pod;
 pub mod process;
+pub mod rollout;
 pub mod scenario;
 pub mod session;
 pub mod sidecar;

@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
+use crate::command_line::{self, Answer};
 use crate::flink::config::Ports;
 use crate::flink::job_manager::JobManager;
 use crate::flink::task_manager;
 use crate::net::free_address;
 use crate::process::Process;
+use crate::rollout::Rollout;
 use crate::sidecar::{Options, Sidecar};
 use crate::site::Site;
 
 /// The deployment of every run.
 pub const DEPLOYMENT: &str = "orders";
+
+/// How long a sidecar whose JobManager has ended may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A pod of a site. Every process of it is started and ended by the test; ports stay the same across restarts.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub struct Pod<'a> {
     site: &'a Site,
     name: String,
     ports: Ports,
+    rollout: Rollout,
     sidecar: Option<Sidecar>,
     job_manager: Option<JobManager>,
     task_manager: Option<Process>,
@@ -35,7 +41,20 @@ impl<'a> Pod<'a> {
             rpc: free_address()?,
             rest: free_address()?,
         };
-        Ok(Self { site, name: name.to_owned(), ports, sidecar: None, job_manager: None, task_manager: None })
+        Ok(Self {
+            site,
+            name: name.to_owned(),
+            ports,
+            rollout: Rollout::default(),
+            sidecar: None,
+            job_manager: None,
+            task_manager: None,
+        })
+    }
+
+    /// What is started from now on belongs to this rollout.
+    pub fn roll_out(&mut self, rollout: Rollout) {
+        self.rollout = rollout;
     }
 
     /// Where the pod's processes listen.
@@ -50,20 +69,25 @@ impl<'a> Pod<'a> {
 
     /// Starts the sidecar and waits until it is ready; how long that took.
     pub async fn start_sidecar(&mut self) -> Result<Duration> {
+        self.spawn_sidecar()?;
+        self.sidecar()?.wait_until_ready().await
+    }
+
+    /// Starts the sidecar.
+    pub fn spawn_sidecar(&mut self) -> Result<()> {
         let name = format!("{}-sidecar", self.name);
         let options = Options {
             deployment: DEPLOYMENT.to_owned(),
-            generation: "rollout-1".to_owned(),
+            generation: self.rollout.generation.clone(),
             store: self.site.url("store"),
             listen: self.ports.sidecar,
             public_listen: self.ports.sidecar_public,
+            flags: self.rollout.sidecar.clone(),
             name: name.clone(),
         };
-        let mut sidecar =
-            Sidecar::start(&self.site.artifacts().sidecar, &options, &self.site.next_log(&name))?;
-        let took = sidecar.wait_until_ready().await?;
-        self.sidecar = Some(sidecar);
-        Ok(took)
+        let log = self.site.next_log(&name);
+        self.sidecar = Some(Sidecar::start(&self.site.artifacts().sidecar, &options, &log)?);
+        Ok(())
     }
 
     /// Starts the JobManager, which finds its sidecar where it is.
@@ -73,7 +97,7 @@ impl<'a> Pod<'a> {
 
     /// Starts the JobManager with another address for the sidecar: a proxy's.
     pub fn start_job_manager_behind(&mut self, url: &str) -> Result<()> {
-        self.job_manager = Some(JobManager::start(self.site, &self.name, &self.ports, url)?);
+        self.job_manager = Some(JobManager::start(self.site, &self.name, &self.ports, url, &self.rollout)?);
         Ok(())
     }
 
@@ -93,6 +117,27 @@ impl<'a> Pod<'a> {
     pub fn job_manager(&mut self) -> Result<&mut JobManager> {
         let name = &self.name;
         self.job_manager.as_mut().with_context(|| format!("{name} has no JobManager"))
+    }
+
+    /// Ends the sidecar in order, as Kubernetes does, and waits for its end.
+    pub async fn stop_sidecar(&mut self) -> Result<()> {
+        let sidecar = self.sidecar()?;
+        sidecar.process.terminate()?;
+        let status = sidecar.process.wait_for_exit(STOP_LIMIT).await?;
+        ensure!(status.success(), "the sidecar stopped with {status}");
+        Ok(())
+    }
+
+    /// Runs a `holdfast` command that speaks to this pod's sidecar.
+    pub async fn holdfast(&self, arguments: &[&str]) -> Result<Answer> {
+        let url = self.sidecar_url();
+        let arguments: Vec<_> = arguments.iter().copied().chain(["--sidecar", url.as_str()]).collect();
+        command_line::holdfast(&self.site.artifacts().sidecar, &arguments).await
+    }
+
+    /// Runs a `holdfast` command that needs no sidecar.
+    pub async fn holdfast_alone(&self, arguments: &[&str]) -> Result<Answer> {
+        command_line::holdfast(&self.site.artifacts().sidecar, arguments).await
     }
 
     /// The TaskManager that was started last.

@@ -31,6 +31,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// `--public-listen`.
     pub public_listen: SocketAddr,
+    /// Further flags.
+    pub flags: Vec<String>,
 }
 
 /// A running sidecar.
@@ -55,6 +57,7 @@ impl Sidecar {
         command.args(["--listen", &options.listen.to_string()]);
         command.args(["--public-listen", &options.public_listen.to_string()]);
         command.args(["--log-format", "plain"]);
+        command.args(&options.flags);
         let started = Instant::now();
         let process = Process::spawn(&options.name, command, log)?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;

@@ -6,6 +6,7 @@
 //! image/usrlib/   the job
 //! ha/             high-availability.storageDir
 //! checkpoints/    execution.checkpointing.dir
+//! savepoints/     execution.checkpointing.savepoint-dir
 //! store/          the sidecars' store
 //! out/            what the job's sink commits
 //! logs/           one file per start of a process
@@ -30,6 +31,7 @@ pub struct Site {
     artifacts: Artifacts,
     dir: Option<TempDir>,
     root: PathBuf,
+    image: PathBuf,
 }
 
 impl Site {
@@ -37,12 +39,26 @@ impl Site {
     pub fn new(artifacts: Artifacts) -> Result<Self> {
         let dir =
             tempfile::Builder::new().prefix("holdfast-").tempdir().context("making a work directory")?;
-        let site = Self { artifacts, root: dir.path().to_owned(), dir: Some(dir) };
-        for name in ["image/lib", "image/usrlib", "ha", "checkpoints", "store", "out", "logs", "tmp"] {
+        let root = dir.path().to_owned();
+        let site = Self { artifacts, image: root.join("image"), root, dir: Some(dir) };
+        for name in ["ha", "checkpoints", "store", "savepoints", "out", "logs", "tmp"] {
             fs::create_dir_all(site.path(name)).with_context(|| format!("making {name}"))?;
         }
         site.link_image()?;
         Ok(site)
+    }
+
+    /// The same volumes with another image: an upgrade of Flink. This site must outlive it.
+    pub fn with_image_of(&self, artifacts: Artifacts) -> Result<Self> {
+        let image = self.root.join(format!("image-{}", artifacts.flink_version));
+        let site = Self { artifacts, image, root: self.root.clone(), dir: None };
+        site.link_image()?;
+        Ok(site)
+    }
+
+    /// The image's directory, which is the processes' working directory.
+    pub fn image(&self) -> &Path {
+        &self.image
     }
 
     /// What this site runs.
@@ -91,13 +107,17 @@ impl Site {
     }
 
     fn link_image(&self) -> Result<()> {
+        for dir in ["lib", "usrlib"] {
+            let dir = self.image.join(dir);
+            fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        }
         let home_lib = self.artifacts.flink_home.join("lib");
         for entry in fs::read_dir(&home_lib).with_context(|| format!("reading {}", home_lib.display()))? {
             let jar = entry?;
-            symlink(jar.path(), self.path("image/lib").join(jar.file_name()))?;
+            symlink(jar.path(), self.image.join("lib").join(jar.file_name()))?;
         }
-        symlink(&self.artifacts.adapter_jar, self.path("image/lib/holdfast-flink-adapter.jar"))?;
-        symlink(&self.artifacts.job_jar, self.path("image/usrlib/demo-job.jar"))?;
+        symlink(&self.artifacts.adapter_jar, self.image.join("lib/holdfast-flink-adapter.jar"))?;
+        symlink(&self.artifacts.job_jar, self.image.join("usrlib/demo-job.jar"))?;
         Ok(())
     }
 }

@@ -1,17 +1,18 @@
 //! What people ask and want: no header is needed, and what is written is written under the sidecar's own epoch.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use ha_store::{Answer, Change, Epoch, IdempotencyKey, View};
 use serde::Deserialize;
-use snapshot::VerifyOptions;
-use std::sync::Arc;
 
 use super::Api;
 use super::problem::Problem;
 use super::request::{self, Params, SMALL_JSON_BYTES_MAX};
-use crate::views::{self, CollectionView, HistoryView, SnapshotsView};
+use crate::preview;
+use crate::views::{self, CollectionView, HistoryView, PlanView, SnapshotsView};
 use crate::wishes::{self, PinAnswer, ResetAnswer};
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +39,15 @@ pub(super) async fn snapshot(State(api): State<Api>, params: Params) -> Result<J
 pub(super) async fn history(State(api): State<Api>) -> Result<Json<HistoryView>, Problem> {
     let view = api.newest().await?;
     Ok(Json(views::history(&api.deployment, &view.state, api.clock.wall_ms())))
+}
+
+/// Verifies what the next generation would restore, so one at a time.
+pub(super) async fn plan(State(api): State<Api>) -> Result<Json<PlanView>, Problem> {
+    let state = &api.newest().await?.state;
+    let _place = api.previews.acquire().await.expect("the semaphore is never closed");
+    let now_ms = api.clock.wall_ms();
+    let next = preview::next(state, &api.restore, &api.snapshot_stores, now_ms).await;
+    Ok(Json(views::plan(&api.deployment, state, now_ms, next)))
 }
 
 /// Lists the store, so it is for the private listener only.
@@ -75,8 +85,7 @@ async fn set_pin(api: &Api, params: &Params, pinned: bool) -> Result<Json<PinAns
 pub(super) async fn reset(State(api): State<Api>, body: Body) -> Result<Json<ResetAnswer>, Problem> {
     let ResetRequest { to } = request::json(body, "the reset", SMALL_JSON_BYTES_MAX).await?;
     let epoch = api.own_epoch()?;
-    let options = VerifyOptions { request_timeout_ms: api.call_timeout_ms, ..VerifyOptions::default() };
-    let mut answer = wishes::to_reset(&api.snapshots().await?, &to, &api.snapshot_stores, &options).await?;
+    let mut answer = wishes::to_reset(&api.snapshots().await?, &to, &api.snapshot_stores).await?;
     let change = wishes::reset(&answer, api.clock.wall_ms());
     answer.changed = api.wish(epoch, change).await? == Answer::Changed;
     tracing::info!(event = "reset", to, "the next generation starts from this snapshot: {}", answer.why);

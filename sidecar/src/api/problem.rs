@@ -41,6 +41,7 @@ const MISSING_HEADER: Kind = ("missing-header", StatusCode::BAD_REQUEST, "a requ
 const NOT_FOUND: Kind = ("not-found", StatusCode::NOT_FOUND, "no such path");
 const UNKNOWN_JOB: Kind = ("unknown-job", StatusCode::NOT_FOUND, "the deployment has never seen this job");
 const NO_GRAPH: Kind = ("no-graph", StatusCode::NOT_FOUND, "no graph is stored");
+const NO_PLAN: Kind = ("no-plan", StatusCode::NOT_FOUND, "nothing is planned for this generation");
 const UNKNOWN_RESULT: Kind = ("unknown-result", StatusCode::NOT_FOUND, "no result is recorded");
 const UNKNOWN_SESSION: Kind = ("unknown-session", StatusCode::NOT_FOUND, "no such session");
 const UNKNOWN_SNAPSHOT: Kind =
@@ -129,6 +130,11 @@ impl Problem {
     /// No stored graph.
     pub fn no_graph(job: &str) -> Self {
         Self::new(NO_GRAPH, format!("no graph is stored for job {job}"))
+    }
+
+    /// No restore plan.
+    pub fn no_plan() -> Self {
+        Self::new(NO_PLAN, "no restore plan is recorded for the present generation")
     }
 
     /// No result.

@@ -2,6 +2,8 @@
 //!
 //! Exit status of `verify`: the verdict, see [`exit_status`]. Nothing is ever written but the answer.
 
+mod list;
+mod pin;
 mod table;
 
 use std::path::PathBuf;
@@ -12,8 +14,8 @@ use clap::Subcommand;
 use ha_store::BackendOptions;
 use snapshot::{PlaceError, Stores, Verdict, Verification, VerifyError, VerifyOptions};
 
-use super::output::{self, Format};
-use super::refuse;
+use super::exit::{Exit, Failure};
+use super::output::Output;
 use crate::config::store_timeout_ms;
 
 #[derive(Debug, Subcommand)]
@@ -24,6 +26,17 @@ pub(super) enum Snapshots {
     /// least its recorded length? No deployment, sidecar or Flink is needed, and nothing is written.
     #[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
     Verify(Verify),
+    /// List what is known of the deployment's checkpoints and savepoints, newest first
+    List(list::List),
+    /// Show one of them in full
+    Show(list::Show),
+    /// Keep a retained checkpoint or a savepoint
+    ///
+    /// It stays in the history whatever comes after, and no job takes over its files. A live checkpoint cannot be pinned:
+    /// Flink deletes its files.
+    Pin(pin::Pin),
+    /// Let it go again
+    Unpin(pin::Pin),
 }
 
 const AFTER_HELP: &str = "\
@@ -51,9 +64,8 @@ pub(super) struct Verify {
     #[arg(long)]
     metadata_only: bool,
 
-    /// For people or for scripts
-    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
-    output: Format,
+    #[command(flatten)]
+    output: Output,
 
     /// How long one request to a store may take; it is tried three times [default: 5s]
     #[arg(long, env = "HOLDFAST_STORE_TIMEOUT", value_name = "DURATION")]
@@ -66,12 +78,12 @@ pub(super) struct Verify {
 }
 
 /// As documented in `--help` and `docs/snapshots.md`; 2 is for wrong usage.
-fn exit_status(verdict: Verdict) -> ExitCode {
-    ExitCode::from(match verdict {
-        Verdict::Ok => 0,
-        Verdict::Broken => 1,
-        Verdict::Unknown => 3,
-    })
+fn exit_status(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Ok => Exit::Ok,
+        Verdict::Broken => Exit::No,
+        Verdict::Unknown => Exit::Unknown,
+    }
 }
 
 // === impl Snapshots ===
@@ -80,31 +92,19 @@ impl Snapshots {
     pub(super) fn run(self) -> ExitCode {
         match self {
             Self::Verify(verify) => verify.run(),
+            Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+            Self::Pin(pin) => pin.run(true),
+            Self::Unpin(unpin) => unpin.run(false),
         }
     }
 }
 
 impl Verify {
     fn run(self) -> ExitCode {
-        let format = self.output;
-        let found = match self.ask() {
-            Ok(found) => found,
-            Err(error) => return refuse(&error),
-        };
-        let printed = output::print(|out| match format {
-            Format::Table => table::write(out, &found),
-            Format::Json => {
-                serde_json::to_writer_pretty(&mut *out, &found)?;
-                writeln!(out)
-            }
-        });
-        match printed {
-            Ok(()) => exit_status(found.verdict),
-            Err(error) => {
-                output::complain(&Error::from(error).context("the answer cannot be printed"));
-                exit_status(Verdict::Unknown)
-            }
-        }
+        let output = self.output;
+        let found = self.ask().map_err(Failure::Usage);
+        output.finish(found, |found| exit_status(found.verdict), table::write)
     }
 
     fn ask(self) -> anyhow::Result<Verification> {

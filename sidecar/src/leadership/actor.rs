@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ha_store::{Claim, Clock, Entropy, Epoch, SessionId, Store, StoreError, View};
+use ha_store::{Clock, Entropy, Epoch, SessionId, Store, StoreError, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::journal::Journal;
+use super::preparing::{NotPrepared, Prepared, Preparing};
 use super::{
     Attached, Candidacy, Command, LeadershipView, OpenError, Options, PublishError, SESSION_EVENTS_MAX,
     SessionEvent, restore,
@@ -36,6 +37,10 @@ pub(super) struct Actor {
     attachments: u64,
     owned: Option<Epoch>,
     store_trouble: Option<String>,
+    /// Why the last grant was refused, as it was announced.
+    refused: Option<String>,
+    /// The plan that was made for the grant that comes next, in words.
+    planned: Option<String>,
     journal: Journal,
     /// Answers that are on their way: from the store, and from streams that end.
     pending: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
@@ -47,7 +52,7 @@ pub(super) struct Actor {
 /// What one of the pending futures found.
 enum Answer {
     StreamEnded(SessionId, Attachment),
-    Claimed(SessionId, Result<Epoch, StoreError>),
+    Claimed(SessionId, Result<Prepared, NotPrepared>),
     Resumed(SessionId, Epoch, Result<(), StoreError>),
     Checked(Epoch, Result<Arc<View>, StoreError>),
 }
@@ -76,6 +81,8 @@ impl Actor {
             attachments: 0,
             owned: None,
             store_trouble: None,
+            refused: None,
+            planned: None,
             journal: Journal::default(),
             pending: FuturesUnordered::new(),
             view_out,
@@ -195,10 +202,14 @@ impl Actor {
                 self.streams.remove(&session);
                 self.stream_ended(session, attachment, "the connection of the JobManager ended");
             }
-            Answer::Claimed(session, Ok(epoch)) => {
+            Answer::Claimed(session, Ok(prepared)) => {
+                let epoch = prepared.epoch;
                 self.own(epoch);
+                self.refused = None;
+                self.planned = prepared.new_plan.map(|plan| plan.why);
                 self.observe(Observation::Claimed { session, epoch });
             }
+            Answer::Claimed(_, Err(NotPrepared::Refused(reason))) => self.restore_refused(reason),
             Answer::Resumed(session, epoch, Ok(())) => {
                 self.own(epoch);
                 self.observe(Observation::Resumed { session, epoch });
@@ -207,7 +218,7 @@ impl Actor {
                 let detail = error.to_string();
                 self.observe(Observation::ResumeRefused { session, epoch, detail });
             }
-            Answer::Claimed(_, Err(error)) | Answer::Resumed(_, _, Err(error)) => {
+            Answer::Claimed(_, Err(NotPrepared::Store(error))) | Answer::Resumed(_, _, Err(error)) => {
                 let detail = error.to_string();
                 self.store_troubled(&detail);
                 self.observe(Observation::StoreUnavailable { detail });
@@ -276,6 +287,17 @@ impl Actor {
         }
     }
 
+    /// Said once for each reason: it is tried again every few seconds.
+    fn restore_refused(&mut self, reason: String) {
+        if self.refused.as_ref() != Some(&reason) {
+            self.journal.alarm(self.clock.wall_ms(), "restore-refused", reason.clone());
+            self.options.announcer.announce(Reason::RestoreRefused, &reason);
+            self.refused = Some(reason.clone());
+        }
+        self.store_trouble = None;
+        self.observe(Observation::RestoreRefused { reason });
+    }
+
     fn store_troubled(&mut self, detail: &str) {
         if self.store_trouble.is_none() {
             tracing::warn!(event = "store-unavailable", "{detail}; what is granted goes on");
@@ -311,7 +333,8 @@ impl Actor {
                 } else {
                     let message = format!("a JobManager was granted leadership under epoch {epoch}");
                     self.options.announcer.announce(Reason::LeaderElected, &message);
-                    let plan = restore::in_words(&self.store.view().state);
+                    let plan =
+                        self.planned.take().unwrap_or_else(|| restore::in_words(&self.store.view().state));
                     self.note("restore-planned", plan.clone());
                     self.options.announcer.announce(Reason::RestorePlanned, &plan);
                 }
@@ -338,15 +361,17 @@ impl Actor {
     }
 
     fn claim(&mut self, session: SessionId) {
-        let store = self.store.clone();
-        let claim = Claim {
-            session: session.clone(),
-            holder: self.options.identity.clone(),
+        let preparing = Preparing {
+            store: self.store.clone(),
+            snapshots: self.options.snapshots.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            identity: self.options.identity.clone(),
             generation: self.options.generation.clone(),
-            epoch_hint: 0,
+            wish: self.options.wish.clone(),
         };
         self.pending.push(Box::pin(async move {
-            let result = store.claim(claim).await.map(|claimed| claimed.epoch);
+            let result = preparing.prepare(session.clone()).await;
             Answer::Claimed(session, result)
         }));
     }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod leaders;
+mod people;
 mod savepoints;
 mod sessions;
 mod support;

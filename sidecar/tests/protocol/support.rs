@@ -52,6 +52,7 @@ impl Sidecar {
             entropy: Arc::new(SystemEntropy),
             backend: backend.clone(),
             kubernetes: None,
+            snapshots: Arc::default(),
             connect: Arc::new(TcpConnect),
         };
         let private = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -61,6 +61,7 @@ impl Sidecar {
             entropy: Arc::new(self.stream),
             backend: Arc::new(Client::new(&self.actor, STORE, STORE_PORT)),
             kubernetes: Some(kubernetes.expect("a client without credentials")),
+            snapshots: Arc::default(),
             connect: Arc::new(Connector),
         };
         let world = match self.wrap {

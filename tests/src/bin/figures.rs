@@ -29,6 +29,7 @@ async fn main() -> Result<()> {
             store: format!("file://{}", store.display()),
             listen: free_address()?,
             public_listen: free_address()?,
+            flags: Vec::new(),
         };
         let mut sidecar = Sidecar::start(&binary, &options, &dir.path().join(format!("{start}.log")))?;
         starts.push(sidecar.wait_until_ready().await?);

@@ -44,8 +44,15 @@ pub enum HighAvailability<'a> {
     },
 }
 
-/// Writes the configuration of one process of a pod and returns its directory.
-pub fn write(site: &Site, process: &str, ports: &Ports, ha: HighAvailability<'_>) -> Result<PathBuf> {
+/// Writes the configuration of one process of a pod, with `replaced` instead of what it would have for these keys, and
+/// returns its directory.
+pub fn write(
+    site: &Site,
+    process: &str,
+    ports: &Ports,
+    ha: HighAvailability<'_>,
+    replaced: &[(&'static str, String)],
+) -> Result<PathBuf> {
     let conf = site.path(&format!("conf/{process}"));
     for dir in ["log", "pid"] {
         fs::create_dir_all(conf.join(dir)).with_context(|| format!("making {}", conf.display()))?;
@@ -54,10 +61,11 @@ pub fn write(site: &Site, process: &str, ports: &Ports, ha: HighAvailability<'_>
     for name in ["log4j-console.properties", "logback-console.xml"] {
         fs::copy(shipped.join(name), conf.join(name)).with_context(|| format!("copying {name}"))?;
     }
-    let mut yaml = ha
-        .settings(ports)
-        .into_iter()
-        .chain(settings(site, ports))
+    let is_replaced = |key: &str| replaced.iter().any(|(other, _)| *other == key);
+    let own =
+        ha.settings(ports).into_iter().chain(settings(site, ports)).filter(|(key, _)| !is_replaced(key));
+    let mut yaml = own
+        .chain(replaced.iter().cloned())
         .map(|(key, value)| format!("{key}: {value}\n"))
         .collect::<String>();
     yaml.push_str(&format!("env.java.opts.all: {}\n", java_options(&shipped)?));
@@ -88,6 +96,7 @@ fn settings(site: &Site, ports: &Ports) -> Vec<(&'static str, String)> {
     let set = |key, value: &str| (key, value.to_owned());
     vec![
         set("high-availability.cluster-id", CLUSTER_ID),
+        ("execution.checkpointing.savepoint-dir", site.url("savepoints")),
         ("high-availability.storageDir", site.url("ha")),
         ("execution.checkpointing.dir", site.url("checkpoints")),
         set("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"),

@@ -9,11 +9,15 @@ use super::log::Log;
 use super::rest::{Job, Rest};
 use super::{config, script};
 use crate::process::Process;
+use crate::rollout::Rollout;
 use crate::site::Site;
 use crate::wait;
 
 /// The job of every run.
 const JOB_CLASS: &str = "io.holdfast.demo.DemoJob";
+
+/// The adapter's launcher.
+const LAUNCHER_CLASS: &str = "io.holdfast.flink.HoldfastMain";
 
 /// Records per second that the job's source makes.
 pub const RATE: u64 = 1000;
@@ -40,31 +44,35 @@ pub struct JobManager {
 
 impl JobManager {
     /// Starts the JobManager of the pod `pod`, which finds its sidecar at `sidecar_url`.
-    pub fn start(site: &Site, pod: &str, ports: &Ports, sidecar_url: &str) -> Result<Self> {
-        Self::start_with(
-            site,
-            pod,
-            ports,
-            HighAvailability::Holdfast { url: sidecar_url },
-            CHECKPOINT_INTERVAL,
-        )
+    pub fn start(
+        site: &Site,
+        pod: &str,
+        ports: &Ports,
+        sidecar_url: &str,
+        rollout: &Rollout,
+    ) -> Result<Self> {
+        Self::start_with(site, pod, ports, HighAvailability::Holdfast { url: sidecar_url }, rollout)
     }
 
-    /// Starts the JobManager of the pod `pod` with these services, and a checkpoint so often.
+    /// Starts the JobManager of the pod `pod` with these services.
     pub fn start_with(
         site: &Site,
         pod: &str,
         ports: &Ports,
         ha: HighAvailability<'_>,
-        checkpoint_interval: Duration,
+        rollout: &Rollout,
     ) -> Result<Self> {
         let name = format!("{pod}-jobmanager");
-        let conf = config::write(site, &name, ports, ha)?;
+        let conf = config::write(site, &name, ports, ha, &rollout.settings)?;
         let mut command = script(site, "standalone-job.sh", &conf);
-        command.args(["--job-classname", JOB_CLASS]);
+        match rollout.launcher {
+            true => command.args(["--job-classname", LAUNCHER_CLASS, "--holdfast-main-class", JOB_CLASS]),
+            false => command.args(["--job-classname", JOB_CLASS]),
+        };
         command.args(["--rate", &RATE.to_string()]);
-        command.args(["--checkpoint-interval-ms", &checkpoint_interval.as_millis().to_string()]);
+        command.args(["--checkpoint-interval-ms", &rollout.checkpoint_interval.as_millis().to_string()]);
         command.args(["--out", &site.url("out")]);
+        command.args(&rollout.job);
         let process = Process::spawn(&name, command, &site.next_log(&name))?;
         Ok(Self { log: Log::new(process.log()), rest: Rest::new(ports.rest)?, process })
     }

@@ -47,6 +47,17 @@ pub struct Counts {
     pub failed: u64,
 }
 
+/// What a job was restored from.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Restored {
+    /// The checkpoint's or savepoint's id.
+    pub id: u64,
+    /// Whether it is a savepoint.
+    pub is_savepoint: bool,
+    /// Where it is.
+    pub external_path: String,
+}
+
 #[derive(Deserialize)]
 struct Overview {
     jobs: Vec<Job>,
@@ -55,6 +66,12 @@ struct Overview {
 #[derive(Deserialize)]
 struct Checkpoints {
     counts: Counts,
+    latest: Latest,
+}
+
+#[derive(Deserialize)]
+struct Latest {
+    restored: Option<Restored>,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +100,11 @@ impl Rest {
     /// Checkpoints completed and failed under this JobManager.
     pub async fn checkpoint_counts(&self, job: &str) -> Result<Counts> {
         Ok(self.get::<Checkpoints>(&format!("/jobs/{job}/checkpoints")).await?.counts)
+    }
+
+    /// What the job was restored from last under this JobManager.
+    pub async fn restored(&self, job: &str) -> Result<Option<Restored>> {
+        Ok(self.get::<Checkpoints>(&format!("/jobs/{job}/checkpoints")).await?.latest.restored)
     }
 
     /// Whether the job was ever restarted under this JobManager. Flink keeps the time of the last restart, so that one

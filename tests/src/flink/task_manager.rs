@@ -16,6 +16,6 @@ pub fn start(site: &Site, pod: &str, ports: &Ports) -> Result<Process> {
 /// Starts the TaskManager of the pod `pod`, which learns the leaders from these services.
 pub fn start_with(site: &Site, pod: &str, ports: &Ports, ha: HighAvailability<'_>) -> Result<Process> {
     let name = format!("{pod}-taskmanager");
-    let conf = config::write(site, &name, ports, ha)?;
+    let conf = config::write(site, &name, ports, ha, &[])?;
     Process::spawn(&name, script(site, "taskmanager.sh", &conf), &site.next_log(&name))
 }

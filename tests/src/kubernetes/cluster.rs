@@ -20,6 +20,7 @@ use crate::flink::rest::Job;
 use crate::flink::task_manager;
 use crate::net::free_address;
 use crate::process::Process;
+use crate::rollout::Rollout;
 use crate::site::Site;
 
 /// The service account of a Flink that elects by itself.
@@ -178,8 +179,8 @@ impl<'a> FlinkPod<'a> {
             }
         };
         self.task_manager = Some(task_manager);
-        let interval = self.checkpoint_interval;
-        self.job_manager = Some(JobManager::start_with(self.site, &self.name, &self.ports, ha, interval)?);
+        let rollout = Rollout::default().checkpoint_every(self.checkpoint_interval);
+        self.job_manager = Some(JobManager::start_with(self.site, &self.name, &self.ports, ha, &rollout)?);
         Ok(())
     }
 

@@ -3,7 +3,9 @@
 //! `make test` prepares what they need; a missing part fails the test and names the command that makes it. They run one at a
 //! time. A cluster takes long to start, so one function per Flink version runs several rules on one cluster, and prints each.
 
+mod latest_state;
 mod one_pod;
+mod spared_main;
 mod two_pods;
 mod two_sidecars;
 
@@ -24,6 +26,11 @@ macro_rules! for_each_flink {
             async fn a_job_manager_that_wakes_up_deposed_records_and_commits_nothing() -> Result<(), Failure> {
                 two_pods::test($version).await
             }
+
+            #[tokio::test]
+            async fn a_failover_does_not_need_main() -> Result<(), Failure> {
+                spared_main::test($version).await
+            }
         }
     )*};
 }
@@ -32,4 +39,14 @@ for_each_flink! {
     flink_1_20_5: "1.20.5",
     flink_2_2_1: "2.2.1",
     flink_2_3_0: "2.3.0",
+}
+
+#[tokio::test]
+async fn after_any_end_the_next_generation_goes_on_from_the_newest_state() -> Result<(), Failure> {
+    latest_state::test("2.2.1").await
+}
+
+#[tokio::test]
+async fn flink_2_2_goes_on_where_flink_1_20_was() -> Result<(), Failure> {
+    latest_state::upgrade_of_flink("1.20.5", "2.2.1").await
 }

@@ -69,6 +69,7 @@ async fn fenced(deployment: &Deployment, candidate: &Candidate, session: Session
         store: format!("file://{}", deployment.root().join("store").display()),
         listen: free_address()?,
         public_listen: free_address()?,
+        flags: Vec::new(),
     };
     let log = deployment.root().join("intruder.log");
     let mut intruder = Sidecar::start(&artifacts::sidecar()?, &options, &log)?;

@@ -15,6 +15,7 @@ fn desk() -> Desk {
 fn view(keys: &[&str]) -> Arc<View> {
     let applied = |key: &&str| state::Applied { key: key.parse().unwrap(), answer: Answer::Created };
     let grant = Grant {
+        session: SessionId::try_from("s").unwrap(),
         holder: "pod".to_owned(),
         generation: "1".to_owned(),
         epoch: Epoch::new(1),

@@ -237,6 +237,7 @@ fn add_sidecar(
             entropy: Arc::new(entropy.clone()),
             backend: backend.clone(),
             kubernetes: None,
+            snapshots: Arc::default(),
             connect: Arc::new(sidecar::job_manager::TcpConnect),
         };
         let config = config(name, generation.lock().expect("not poisoned").clone());

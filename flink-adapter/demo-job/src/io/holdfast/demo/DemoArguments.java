@@ -12,13 +12,23 @@ final class DemoArguments {
 
     private static final String USAGE =
             "usage: DemoJob --out DIR [--rate RECORDS_PER_SECOND=1000] [--checkpoint-interval-ms MS=1000]"
-                    + " [--records N=endless] [--name NAME=holdfast-demo]";
+                    + " [--records N=endless] [--name NAME=holdfast-demo] [--max-parallelism N=Flink's] [--poison SEQ=none]"
+                    + " [--main-sleep-ms MS=0] [--main-fails-if FILE=never]";
+
+    /** No record has this number. */
+    static final long NONE = -1;
 
     String out;
     double ratePerSecond = 1000;
     long checkpointIntervalMs = 1000;
     long records = Long.MAX_VALUE;
     String name = "holdfast-demo";
+    /** 0 leaves it to Flink. */
+    int maxParallelism;
+    long poison = NONE;
+    long mainSleepMs;
+    /** Null when main() never fails. */
+    String mainFailsIf;
 
     private DemoArguments() {}
 
@@ -53,20 +63,40 @@ final class DemoArguments {
             case "--name":
                 name = value;
                 break;
+            case "--max-parallelism":
+                maxParallelism = Math.toIntExact(positive(option, value));
+                break;
+            case "--poison":
+                poison = notNegative(option, value);
+                break;
+            case "--main-sleep-ms":
+                mainSleepMs = notNegative(option, value);
+                break;
+            case "--main-fails-if":
+                mainFailsIf = value;
+                break;
             default:
                 throw new IllegalArgumentException("unknown option " + option + "; " + USAGE);
         }
     }
 
     private static long positive(String option, String value) {
+        return atLeast(1, option, value);
+    }
+
+    private static long notNegative(String option, String value) {
+        return atLeast(0, option, value);
+    }
+
+    private static long atLeast(long least, String option, String value) {
         try {
             long number = Long.parseLong(value);
-            if (number > 0) {
+            if (number >= least) {
                 return number;
             }
         } catch (NumberFormatException e) {
             throw new IllegalArgumentException(option + " " + value + " is not a whole number; " + USAGE, e);
         }
-        throw new IllegalArgumentException(option + " " + value + " is not greater than 0; " + USAGE);
+        throw new IllegalArgumentException(option + " " + value + " is less than " + least + "; " + USAGE);
     }
 }

@@ -22,6 +22,9 @@ import org.apache.flink.streaming.api.functions.sink.filesystem.bucketassigners.
 import org.apache.flink.streaming.api.functions.sink.filesystem.rollingpolicies.OnCheckpointRollingPolicy;
 import org.apache.flink.util.Collector;
 
+import java.nio.file.Files;
+import java.nio.file.Paths;
+
 /**
  * A job whose output proves exactly-once: one paced source of 0, 1, 2, … (its offset is in the checkpoint) → keyed by
  * {@code seq % 100} → counted in keyed state → files that become visible only when a checkpoint commits them.
@@ -33,6 +36,16 @@ import org.apache.flink.util.Collector;
  *
  * <p>Everything else (high availability, state backend, parallelism, retention) is the configuration's business. The
  * source keeps the parallelism 1: more would split the sequence.
+ *
+ * <p>For tests of what goes wrong:
+ *
+ * <ul>
+ *   <li>{@code --poison SEQ}: the record {@code SEQ} cannot be processed, in any attempt. Without this option it can, and
+ *       the output goes on where it ended;
+ *   <li>{@code --main-sleep-ms MS}: {@code main()} takes so long;
+ *   <li>{@code --main-fails-if FILE}: {@code main()} throws while that file exists;
+ *   <li>{@code --max-parallelism N}: that of the job; its parallelism is {@code parallelism.default}.
+ * </ul>
  */
 public final class DemoJob {
 
@@ -42,8 +55,15 @@ public final class DemoJob {
 
     public static void main(String[] args) throws Exception {
         DemoArguments arguments = DemoArguments.parse(args);
+        Thread.sleep(arguments.mainSleepMs);
+        if (arguments.mainFailsIf != null && Files.exists(Paths.get(arguments.mainFailsIf))) {
+            throw new IllegalStateException("main() fails, because " + arguments.mainFailsIf + " exists");
+        }
         StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
         env.enableCheckpointing(arguments.checkpointIntervalMs);
+        if (arguments.maxParallelism > 0) {
+            env.setMaxParallelism(arguments.maxParallelism);
+        }
 
         DataGeneratorSource<Long> sequence =
                 new DataGeneratorSource<>(
@@ -61,7 +81,7 @@ public final class DemoJob {
                 .setParallelism(1)
                 .uid("sequence")
                 .keyBy(new ByRemainder(), Types.LONG)
-                .process(new CountPerKey())
+                .process(new CountPerKey(arguments.poison))
                 .name("count")
                 .uid("count")
                 .sinkTo(files)
@@ -93,7 +113,12 @@ public final class DemoJob {
     private static final class CountPerKey extends KeyedProcessFunction<Long, Long, String> {
         private static final long serialVersionUID = 1L;
 
+        private final long poison;
         private transient ValueState<Long> count;
+
+        CountPerKey(long poison) {
+            this.poison = poison;
+        }
 
         @Override
         public void open(OpenContext openContext) {
@@ -102,6 +127,9 @@ public final class DemoJob {
 
         @Override
         public void processElement(Long seq, Context context, Collector<String> out) throws Exception {
+            if (seq == poison) {
+                throw new IllegalArgumentException("record " + seq + " cannot be processed");
+            }
             Long before = count.value();
             long now = before == null ? 1 : before + 1;
             count.update(now);

@@ -35,16 +35,27 @@ abstract class BaseCheckpointRecoveryFactory implements CheckpointRecoveryFactor
             throws Exception {
         // Before the first read, so that everything is done under one leadership.
         LongSupplier epoch = services.epoch.captured();
-        PointerStore pointers =
-                new PointerStore(
-                        jobId,
-                        services.calls,
-                        new CheckpointMetadataReader(jobId, services.config.recoveryDeadlineMs, services.exit),
-                        epoch);
+        CheckpointMetadataReader reader =
+                new CheckpointMetadataReader(jobId, services.config.recoveryDeadlineMs, services.exit);
+        PointerStore pointers = new PointerStore(jobId, services.calls, reader, epoch);
         Collection<CompletedCheckpoint> recovered =
                 DefaultCompletedCheckpointStoreUtils.retrieveCompletedCheckpoints(pointers, CheckpointNames.INSTANCE);
+        if (recovered.isEmpty()) {
+            awaitPlanned(jobId, reader, epoch);
+        }
         return new HoldfastCompletedCheckpointStore(
                 maxNumberOfRetainedCheckpoints, pointers, recovered, registryOf.apply(recovered), ioExecutor);
+    }
+
+    /**
+     * Without live checkpoints Flink is going to restore from the planned snapshot, and does not try twice: a storage that
+     * does not answer just then would end the job for good.
+     */
+    private void awaitPlanned(JobID jobId, CheckpointMetadataReader reader, LongSupplier epoch) throws Exception {
+        RestorePlan plan = services.calls.planOfRecovery(jobId.toString(), epoch.getAsLong());
+        if (plan != null && plan.restore == RestorePlan.Restore.SNAPSHOT) {
+            reader.awaitReadable(plan.externalPointer);
+        }
     }
 
     @Override

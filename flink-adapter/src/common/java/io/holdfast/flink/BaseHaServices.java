@@ -17,12 +17,14 @@ import org.apache.flink.runtime.leaderelection.DefaultLeaderElectionService;
 import org.apache.flink.runtime.leaderelection.LeaderElection;
 import org.apache.flink.runtime.leaderretrieval.DefaultLeaderRetrievalService;
 import org.apache.flink.runtime.leaderretrieval.LeaderRetrievalService;
+import org.apache.flink.runtime.util.EnvironmentInformation;
 import org.apache.flink.util.ExceptionUtils;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
+import java.io.Serializable;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -45,6 +47,8 @@ abstract class BaseHaServices implements HighAvailabilityServices {
     final DurableCalls calls;
 
     private final Configuration configuration;
+    /** As it was at the start: Flink puts addresses and ids into the other one while it runs. */
+    private final Configuration startConfiguration;
     private final Executor ioExecutor;
     private final String process = UUID.randomUUID().toString();
     private final SidecarClient sidecar;
@@ -53,10 +57,14 @@ abstract class BaseHaServices implements HighAvailabilityServices {
     private final DefaultLeaderElectionService election;
     private volatile boolean takesPartInElection;
     private BlobStoreService blobStore;
+    private volatile RecoveredGraphs recoveredGraphs;
+    private Fingerprint fingerprint;
+    private boolean fingerprintKnown;
 
     BaseHaServices(Configuration configuration, Executor ioExecutor) {
         this.config = AdapterConfig.from(configuration);
         this.configuration = configuration;
+        this.startConfiguration = configuration.clone();
         this.ioExecutor = ioExecutor;
         this.sidecar = new SidecarClient(config.sidecarUrl, config.connectTimeoutMs);
         this.publicListener = new SidecarClient(config.leadersUrl, config.connectTimeoutMs);
@@ -127,6 +135,33 @@ abstract class BaseHaServices implements HighAvailabilityServices {
         return election.createLeaderElection(component);
     }
 
+    /** Flink asks for a new one at every leadership, before it recovers what is stored. */
+    final <T extends Serializable> GraphStore<T> graphStore(GraphKind<T> kind) {
+        recoveredGraphs = RecoveredGraphs.begin(startConfiguration, this::startRecovered);
+        return new GraphStore<>(calls, epoch.captured(), kind, this::fingerprint, recoveredGraphs);
+    }
+
+    /**
+     * Makes Flink run the job that it recovered, instead of what {@code main()} would do. Until Flink 2.2 there is nothing
+     * to do: it runs already.
+     */
+    void startRecovered(String jobName) throws Exception {}
+
+    /** The same for the life of this process; null when it is unknown. */
+    private synchronized Fingerprint fingerprint() {
+        if (!fingerprintKnown) {
+            fingerprint =
+                    new FingerprintSource(
+                                    startConfiguration,
+                                    CommandLine.ofThisProcess(),
+                                    EnvironmentInformation.getVersion())
+                            .find();
+            fingerprintKnown = true;
+            LOG.info("Graphs that are made here have the fingerprint {}", fingerprint);
+        }
+        return fingerprint;
+    }
+
     @Override
     public JobResultStore getJobResultStore() {
         return new HoldfastJobResultStore(calls, epoch, ioExecutor);
@@ -184,6 +219,9 @@ abstract class BaseHaServices implements HighAvailabilityServices {
 
     @Override
     public void close() throws Exception {
+        if (recoveredGraphs != null) {
+            recoveredGraphs.end();
+        }
         Throwable failure = null;
         for (AutoCloseable part : new AutoCloseable[] {election, this::closeBlobStore, sidecar, publicListener}) {
             try {

@@ -56,17 +56,34 @@ final class CheckpointMetadataReader {
     }
 
     CompletedCheckpoint rebuild(long checkpointId, PointerRecord pointer) throws IOException {
+        return patiently(pointer.externalPointer, () -> read(checkpointId, pointer));
+    }
+
+    /**
+     * Returns when the {@code _metadata} of a snapshot can be read. Flink reads it right after, once, and marks the job as
+     * FAILED for good when that fails.
+     *
+     * @throws IOException it is missing or broken
+     */
+    void awaitReadable(String externalPointer) throws IOException {
+        patiently(externalPointer, () -> load(resolve(externalPointer), externalPointer));
+    }
+
+    private interface Reading<R> {
+        R now() throws IOException, StorageFailure;
+    }
+
+    private <R> R patiently(String externalPointer, Reading<R> reading) throws IOException {
         long deadlineNs = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(deadlineMs);
         Backoff backoff = new Backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
         while (true) {
             try {
-                return read(checkpointId, pointer);
+                return reading.now();
             } catch (StorageFailure e) {
                 if (System.nanoTime() > deadlineNs) {
-                    throw exit.end(
-                            pointer.externalPointer + " could not be read for " + deadlineMs + " ms", e.getCause());
+                    throw exit.end(externalPointer + " could not be read for " + deadlineMs + " ms", e.getCause());
                 }
-                LOG.warn("Cannot read {} now, trying again: {}", pointer.externalPointer, e.getCause().toString());
+                LOG.warn("Cannot read {} now, trying again: {}", externalPointer, e.getCause().toString());
                 Attempts.pause(backoff.nextMs());
             }
         }

@@ -4,6 +4,8 @@
  */
 package io.holdfast.flink;
 
+import java.io.IOException;
+
 /**
  * What the stores ask of the sidecar, with the consequence that Flink's SPI gives to each outcome. Every method returns
  * an answer that is a success or a refusal that its caller named; everything else is an exception, or the end of the
@@ -13,6 +15,11 @@ final class DurableCalls {
 
     /** Removals and counters: Flink asks again by itself, and holds a lock meanwhile. */
     private static final long SHORT_DEADLINE_MS = 10_000;
+
+    private static final String CLEANED_UP =
+            "A start that fails with an exception would make Flink clean up the job's recovery data";
+    private static final String ROLLED_BACK_UNSEEN =
+            "A job that is rolled back while nobody knows could be continued later from what it rolled back behind";
 
     private final Attempts attempts;
     private final SidecarClient client;
@@ -35,15 +42,16 @@ final class DurableCalls {
      * @throws SidecarException a definite refusal other than those given
      */
     SidecarAnswer needed(SidecarCall call, String... answers) throws SidecarException {
-        return neededWithin(config.recoveryDeadlineMs, call, answers);
+        return neededWithin(config.recoveryDeadlineMs, CLEANED_UP, call, answers);
     }
 
-    private SidecarAnswer neededWithin(long limitMs, SidecarCall call, String... answers) throws SidecarException {
+    /** @param otherwise what going on without the answer would do */
+    private SidecarAnswer neededWithin(long limitMs, String otherwise, SidecarCall call, String... answers)
+            throws SidecarException {
         Attempts.Outcome outcome = attempts.untilDefinite(call, limitMs);
         if (outcome.answer == null && !client.isClosed()) {
             throw exit.end(
-                    call + " had no definite answer for " + limitMs + " ms. A start that fails with an exception would make"
-                            + " Flink clean up the job's recovery data; a new process tries again.",
+                    call + " had no definite answer for " + limitMs + " ms. " + otherwise + "; a new process tries again.",
                     outcome.lastFailure);
         }
         return expect(outcome, call, answers);
@@ -83,7 +91,42 @@ final class DurableCalls {
      * (Dispatcher.persistAndRunJob), so that only a definite refusal may be one.
      */
     SidecarAnswer addGraph(SidecarCall call, String... answers) throws SidecarException {
-        return neededWithin(config.addDeadlineMs, call, answers);
+        return neededWithin(config.addDeadlineMs, CLEANED_UP, call, answers);
+    }
+
+    /**
+     * The plan by which a job that is being submitted starts; null when there is none. Flink answers an exception with the
+     * clean-up of the job's recovery data, so that one that cannot be read or understood ends the process.
+     *
+     * @throws SidecarException a definite refusal
+     */
+    RestorePlan planOfSubmission(String job, long epoch) throws SidecarException {
+        return plan(config.addDeadlineMs, RestorePlan.question(job, epoch));
+    }
+
+    /** The same where nothing but the start of this job waits for it. */
+    RestorePlan planOfRecovery(String job, long epoch) throws SidecarException {
+        return plan(config.recoveryDeadlineMs, RestorePlan.question(job, epoch));
+    }
+
+    private RestorePlan plan(long limitMs, SidecarCall call) throws SidecarException {
+        SidecarAnswer answer = neededWithin(limitMs, CLEANED_UP, call, Problem.NO_PLAN, Problem.UNKNOWN_JOB);
+        if (answer.problem != null) {
+            return null;
+        }
+        try {
+            return RestorePlan.parse(answer.json());
+        } catch (IOException e) {
+            throw exit.end("the answer to " + call + " cannot be understood. " + CLEANED_UP, e);
+        }
+    }
+
+    /**
+     * What must be known before the tasks are restored. Asked for on the JobMaster's main thread while the heartbeats of
+     * the TaskManagers wait, hence the add deadline and not the one of a recovery.
+     */
+    SidecarAnswer restored(SidecarCall call) throws SidecarException {
+        return neededWithin(config.addDeadlineMs, ROLLED_BACK_UNSEEN, call);
     }
 
     /** A write that Flink repeats, or whose failure ends the process in an orderly way: at most the add deadline. */

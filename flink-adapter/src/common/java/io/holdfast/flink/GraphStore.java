@@ -13,11 +13,15 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.util.FlinkException;
 import org.apache.flink.util.InstantiationUtil;
 
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 
 /**
  * The stored graphs, as Flink's DefaultJobGraphStore (1.20) and DefaultExecutionPlanStore (2.x) want them. A name is a
@@ -27,12 +31,29 @@ import java.util.function.LongSupplier;
  */
 final class GraphStore<T extends Serializable> implements StateHandleStore<T, StringResourceVersion> {
 
+    private static final Logger LOG = LoggerFactory.getLogger(GraphStore.class);
+
     private final DurableCalls calls;
     private final LongSupplier epoch;
+    private final GraphKind<T> kind;
+    private final Supplier<Fingerprint> fingerprint;
+    private final RecoveredGraphs recovered;
 
-    GraphStore(DurableCalls calls, LongSupplier epoch) {
+    /**
+     * @param fingerprint of the graphs that this process makes, the same each time; gives null when it is unknown
+     * @param recovered is told which graphs Flink was handed
+     */
+    GraphStore(
+            DurableCalls calls,
+            LongSupplier epoch,
+            GraphKind<T> kind,
+            Supplier<Fingerprint> fingerprint,
+            RecoveredGraphs recovered) {
         this.calls = calls;
         this.epoch = epoch;
+        this.kind = kind;
+        this.fingerprint = fingerprint;
+        this.recovered = recovered;
     }
 
     private static String path(String name) {
@@ -40,17 +61,24 @@ final class GraphStore<T extends Serializable> implements StateHandleStore<T, St
     }
 
     /**
+     * Stores the graph of a job that is being submitted, after what the sidecar's plan says was set in it: the job is run
+     * from this same object (see {@link RestorePlan}).
+     *
      * @throws AlreadyExistException another graph is stored for this job; the same one is a success
      * @throws SidecarException it is certain that nothing was recorded. Flink cleans up this job then
      */
     @Override
     public RetrievableStateHandle<T> addAndLock(String name, T graph) throws Exception {
+        RestorePlan plan = calls.planOfSubmission(name, epoch.getAsLong());
+        if (plan != null) {
+            plan.applyTo(graph, name, kind);
+        }
         SidecarCall call = put(name, graph).with("If-None-Match", "*");
         SidecarAnswer answer = calls.addGraph(call, Problem.ALREADY_EXISTS);
         if (answer.problem != null) {
             throw new AlreadyExistException(call + ": " + answer.problem);
         }
-        return handle(call.body);
+        return handle(graph, call.body.length);
     }
 
     /**
@@ -71,9 +99,12 @@ final class GraphStore<T extends Serializable> implements StateHandleStore<T, St
     }
 
     private SidecarCall put(String name, T graph) throws Exception {
-        return SidecarCall.write("PUT", path(name), epoch.getAsLong())
-                .bytes(InstantiationUtil.serializeObject(graph), "application/octet-stream")
-                .with("Flink-Version", EnvironmentInformation.getVersion());
+        SidecarCall call =
+                SidecarCall.write("PUT", path(name), epoch.getAsLong())
+                        .bytes(InstantiationUtil.serializeObject(graph), "application/octet-stream")
+                        .with("Flink-Version", EnvironmentInformation.getVersion());
+        Fingerprint made = fingerprint.get();
+        return made == null ? call : call.with("Holdfast-Fingerprint", made.toString());
     }
 
     @Override
@@ -86,14 +117,46 @@ final class GraphStore<T extends Serializable> implements StateHandleStore<T, St
         return StringResourceVersion.notExisting();
     }
 
+    /**
+     * One graph to run, or to change. A graph that cannot be read is dropped, and Flink is told that there is none: it skips
+     * the recovery of this job and {@code main()} makes a new graph (SessionDispatcherLeaderProcess, DefaultJobGraphStore
+     * and DefaultExecutionPlanStore of all versions). Any other exception would end the process, and the next one as well.
+     *
+     * @throws NotExistException there is no graph, or none that can be used
+     */
     @Override
     public RetrievableStateHandle<T> getAndLock(String name) throws Exception {
         SidecarCall call = SidecarCall.read(path(name), epoch.getAsLong());
-        SidecarAnswer answer = calls.needed(call, Problem.NO_GRAPH, Problem.UNKNOWN_JOB);
+        SidecarAnswer answer = calls.needed(call, Problem.NO_GRAPH, Problem.UNKNOWN_JOB, Problem.CORRUPT);
+        if (answer.is(Problem.CORRUPT)) {
+            throw unusable(name, answer.problem.toString(), null);
+        }
         if (answer.problem != null) {
             throw new NotExistException(call + ": " + answer.problem);
         }
-        return handle(answer.bytes());
+        T graph;
+        try {
+            // Its user classes are loaded later, from within it; the context class loader is the one that Flink's
+            // RetrievableStreamStateHandle uses.
+            graph =
+                    InstantiationUtil.deserializeObject(
+                            answer.bytes(), Thread.currentThread().getContextClassLoader());
+        } catch (Exception | LinkageError e) {
+            throw unusable(name, "it cannot be read: " + e, e);
+        }
+        recovered.handed(name, kind.nameOf(graph));
+        return handle(graph, answer.bytes().length);
+    }
+
+    private NotExistException unusable(String name, String why, Throwable cause) throws Exception {
+        drop(name, why);
+        return new NotExistException("the stored graph of job " + name + " is not used: " + why, cause);
+    }
+
+    /** Durable before this returns: Flink refuses to store a graph where there is one that it has not recovered. */
+    private void drop(String name, String why) throws Exception {
+        LOG.warn("The stored graph of job {} is not used and dropped, main() makes a new one: {}", name, why);
+        releaseAndTryRemove(name);
     }
 
     @Override
@@ -105,13 +168,41 @@ final class GraphStore<T extends Serializable> implements StateHandleStore<T, St
         return handles;
     }
 
+    /**
+     * The jobs whose graphs are to be recovered; Flink asks when it starts to lead, and at no other time. A graph that was
+     * made from something else than this process would make it from is dropped here. The checkpoints stay.
+     */
     @Override
     public Collection<String> getAllHandles() throws Exception {
         List<String> names = new ArrayList<>();
         for (JsonNode entry : list()) {
-            names.add(Json.text(entry, "job"));
+            String name = Json.text(entry, "job");
+            String difference = differenceOf(entry);
+            if (difference.isEmpty()) {
+                names.add(name);
+            } else {
+                drop(name, difference);
+            }
         }
         return names;
+    }
+
+    /** Why a stored graph is not one that this process would make; empty when it is. */
+    private String differenceOf(JsonNode entry) {
+        String recorded = entry.path("fingerprint").asText("");
+        Fingerprint here = fingerprint.get();
+        String flinkVersion = entry.path("flink_version").asText("");
+        if (!flinkVersion.equals(EnvironmentInformation.getVersion())) {
+            return "it was made by Flink " + flinkVersion + ", and this is " + EnvironmentInformation.getVersion();
+        }
+        if (entry.path("fingerprint").isNull() || recorded.isEmpty() || here == null) {
+            return ""; // nothing more is known
+        }
+        List<String> different = here.differencesFrom(recorded);
+        return different.isEmpty()
+                ? ""
+                : "it was made from another " + String.join(" and another ", different) + " (then " + recorded
+                        + ", now " + here + ")";
     }
 
     private JsonNode list() throws Exception {
@@ -119,14 +210,8 @@ final class GraphStore<T extends Serializable> implements StateHandleStore<T, St
         return Json.required(answer.json(), "graphs");
     }
 
-    private StoredState<T> handle(byte[] serialized) {
-        // The graph's user classes are loaded later, from within it; the context class loader is the one that Flink's
-        // RetrievableStreamStateHandle uses.
-        return new StoredState<>(
-                serialized.length,
-                () ->
-                        InstantiationUtil.deserializeObject(
-                                serialized, Thread.currentThread().getContextClassLoader()));
+    private StoredState<T> handle(T graph, long sizeBytes) {
+        return new StoredState<>(sizeBytes, () -> graph);
     }
 
     /** True also when it was gone already: the clean-up is repeated after a failover. */
@@ -134,13 +219,14 @@ final class GraphStore<T extends Serializable> implements StateHandleStore<T, St
     public boolean releaseAndTryRemove(String name) throws Exception {
         SidecarCall call = SidecarCall.write("DELETE", path(name), epoch.getAsLong());
         calls.write(call, Problem.NO_GRAPH, Problem.UNKNOWN_JOB);
+        recovered.removed(name);
         return true;
     }
 
     @Override
     public void clearEntries() throws Exception {
-        for (String name : getAllHandles()) {
-            releaseAndTryRemove(name);
+        for (JsonNode entry : list()) {
+            releaseAndTryRemove(Json.text(entry, "job"));
         }
     }
 

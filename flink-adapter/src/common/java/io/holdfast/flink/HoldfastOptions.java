@@ -60,5 +60,25 @@ public final class HoldfastOptions {
                             "How long a starting job waits for what it needs to recover. Passed: the JobManager process is"
                                     + " ended, because an exception would make Flink clean up the job's recovery data.");
 
+    public static final ConfigOption<String> MAIN_CLASS =
+            ConfigOptions.key("holdfast.main-class")
+                    .stringType()
+                    .noDefaultValue()
+                    .withDescription(
+                            "The job's own main class, when '"
+                                    + HoldfastMain.class.getName()
+                                    + "' is the one that Flink is given. The program arguments '"
+                                    + HoldfastMain.MAIN_CLASS_ARGUMENT
+                                    + " CLASS' come before it.");
+
+    public static final ConfigOption<String> FINGERPRINT =
+            ConfigOptions.key("holdfast.fingerprint")
+                    .stringType()
+                    .noDefaultValue()
+                    .withDescription(
+                            "Anything that changes when the job does, for example the digest of its image. A stored graph that"
+                                    + " was made with another one is not used. The Flink version, the job class, its"
+                                    + " arguments, the jars and the configuration are compared in any case.");
+
     private HoldfastOptions() {}
 }

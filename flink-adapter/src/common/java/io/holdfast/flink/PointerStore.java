@@ -162,6 +162,18 @@ final class PointerStore implements StateHandleStore<CompletedCheckpoint, String
         calls.write(call, Problem.UNKNOWN_JOB);
     }
 
+    /**
+     * Says that the job is about to be restored from this checkpoint. Without a definite answer the process ends: a job
+     * that runs on while nobody knows that it was rolled back could be continued from what it rolled back behind.
+     *
+     * @throws SidecarException refused: another leader runs this job
+     */
+    void restored(long checkpointId) throws SidecarException {
+        calls.restored(
+                SidecarCall.write("POST", jobPath + "/restored", epoch.getAsLong())
+                        .json(Json.object().put("id", checkpointId)));
+    }
+
     @Override
     public void release(String name) {}
 

@@ -21,6 +21,8 @@ final class Problem {
     static final String FENCED = "fenced";
     static final String UNKNOWN_JOB = "unknown-job";
     static final String NO_GRAPH = "no-graph";
+    static final String CORRUPT = "corrupt";
+    static final String NO_PLAN = "no-plan";
     static final String UNKNOWN_RESULT = "unknown-result";
 
     private static final String PREFIX = "urn:holdfast:problem:";

@@ -16,7 +16,9 @@
  *       LeadershipEpoch} (the fencing token of every write);
  *   <li>the leader's addresses: {@code LeaderDirectory};
  *   <li>what a JobManager recovers from: {@code PointerStore}, {@code CheckpointMetadataReader}, {@code
- *       HoldfastCheckpointIDCounter}, {@code GraphStore}, {@code Results}.
+ *       HoldfastCheckpointIDCounter}, {@code GraphStore}, {@code Results};
+ *   <li>what a new job starts from: {@code RestorePlan};
+ *   <li>failover without {@code main()}: {@code HoldfastMain}, {@code RecoveredGraphs}, {@code Fingerprint} and its source.
  * </ul>
  *
  * <p>Two rules hold everywhere. Flink is told "failed" only when it is certain that nothing was recorded; where that

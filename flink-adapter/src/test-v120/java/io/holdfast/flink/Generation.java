@@ -11,11 +11,16 @@ import org.apache.flink.runtime.checkpoint.CheckpointRecoveryFactory;
 import org.apache.flink.runtime.checkpoint.CompletedCheckpointStore;
 import org.apache.flink.runtime.checkpoint.OperatorState;
 import org.apache.flink.runtime.clusterframework.ApplicationStatus;
+import org.apache.flink.runtime.jobgraph.JobGraph;
 import org.apache.flink.runtime.jobgraph.OperatorID;
+import org.apache.flink.runtime.jobmanager.JobGraphStore;
 import org.apache.flink.runtime.jobmaster.JobResult;
 import org.apache.flink.runtime.state.SharedStateRegistryFactory;
 import org.apache.flink.runtime.state.SharedStateRegistryImpl;
 import org.apache.flink.util.SerializedThrowable;
+
+import java.util.ArrayList;
+import java.util.List;
 
 /** What a test has to write differently for Flink 1.20. */
 final class Generation {
@@ -42,5 +47,40 @@ final class Generation {
         SharedStateRegistryFactory registries = (executor, checkpoints, mode) -> new SharedStateRegistryImpl();
         return factory.createRecoveredCompletedCheckpointStore(
                 jobId, retained, registries, Runnable::run, RestoreMode.NO_CLAIM);
+    }
+
+    /** Stores it as the Dispatcher does before it runs this very object. */
+    static void put(BaseHaServices services, JobGraph graph) throws Exception {
+        JobGraphStore store = services.getJobGraphStore();
+        store.start(new Listener());
+        store.putJobGraph(graph);
+        store.stop();
+    }
+
+    /** What the Dispatcher recovers, as SessionDispatcherLeaderProcess does it: the listed jobs, without those that are null. */
+    static List<JobGraph> recoverGraphs(BaseHaServices services) throws Exception {
+        JobGraphStore store = services.getJobGraphStore();
+        store.start(new Listener());
+        List<JobGraph> graphs = new ArrayList<>();
+        for (JobID id : store.getJobIds()) {
+            JobGraph graph = store.recoverJobGraph(id);
+            if (graph != null) {
+                graphs.add(graph);
+            }
+        }
+        store.stop();
+        return graphs;
+    }
+
+    static String claimMode(JobGraph graph) {
+        return graph.getSavepointRestoreSettings().getRestoreMode().name();
+    }
+
+    private static final class Listener implements JobGraphStore.JobGraphListener {
+        @Override
+        public void onAddedJobGraph(JobID jobId) {}
+
+        @Override
+        public void onRemovedJobGraph(JobID jobId) {}
     }
 }

@@ -11,10 +11,15 @@ import org.apache.flink.runtime.checkpoint.CheckpointRecoveryFactory;
 import org.apache.flink.runtime.checkpoint.CompletedCheckpointStore;
 import org.apache.flink.runtime.checkpoint.OperatorState;
 import org.apache.flink.runtime.jobgraph.OperatorID;
+import org.apache.flink.runtime.jobmanager.ExecutionPlanStore;
 import org.apache.flink.runtime.jobmaster.JobResult;
 import org.apache.flink.runtime.state.SharedStateRegistryFactory;
 import org.apache.flink.runtime.state.SharedStateRegistryImpl;
+import org.apache.flink.streaming.api.graph.ExecutionPlan;
 import org.apache.flink.util.SerializedThrowable;
+
+import java.util.ArrayList;
+import java.util.List;
 
 /** What a test has to write differently for Flink 2.3. */
 final class Generation {
@@ -41,5 +46,40 @@ final class Generation {
         SharedStateRegistryFactory registries = (executor, checkpoints, mode) -> new SharedStateRegistryImpl();
         return factory.createRecoveredCompletedCheckpointStore(
                 jobId, retained, registries, Runnable::run, RecoveryClaimMode.NO_CLAIM);
+    }
+
+    /** Stores it as the Dispatcher does before it runs this very object. */
+    static void put(BaseHaServices services, ExecutionPlan graph) throws Exception {
+        ExecutionPlanStore store = ((ExecutionPlanHaServices) services).getExecutionPlanStore();
+        store.start(new Listener());
+        store.putExecutionPlan(graph);
+        store.stop();
+    }
+
+    /** What the Dispatcher recovers, as SessionDispatcherLeaderProcess does it: the listed jobs, without those that are null. */
+    static List<ExecutionPlan> recoverGraphs(BaseHaServices services) throws Exception {
+        ExecutionPlanStore store = ((ExecutionPlanHaServices) services).getExecutionPlanStore();
+        store.start(new Listener());
+        List<ExecutionPlan> graphs = new ArrayList<>();
+        for (JobID id : store.getJobIds()) {
+            ExecutionPlan graph = store.recoverExecutionPlan(id);
+            if (graph != null) {
+                graphs.add(graph);
+            }
+        }
+        store.stop();
+        return graphs;
+    }
+
+    static String claimMode(ExecutionPlan graph) {
+        return graph.getSavepointRestoreSettings().getRecoveryClaimMode().name();
+    }
+
+    private static final class Listener implements ExecutionPlanStore.ExecutionPlanListener {
+        @Override
+        public void onAddedExecutionPlan(JobID jobId) {}
+
+        @Override
+        public void onRemovedExecutionPlan(JobID jobId) {}
     }
 }

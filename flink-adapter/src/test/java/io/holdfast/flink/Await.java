@@ -15,10 +15,14 @@ final class Await {
     private Await() {}
 
     static void until(String what, Callable<Boolean> condition) throws Exception {
-        long deadlineNs = System.nanoTime() + LIMIT_MS * 1_000_000;
+        until(what, LIMIT_MS, condition);
+    }
+
+    static void until(String what, long limitMs, Callable<Boolean> condition) throws Exception {
+        long deadlineNs = System.nanoTime() + limitMs * 1_000_000;
         while (!condition.call()) {
             if (System.nanoTime() > deadlineNs) {
-                throw new AssertionError("not within " + LIMIT_MS + " ms: " + what);
+                throw new AssertionError("not within " + limitMs + " ms: " + what);
             }
             Thread.sleep(POLL_MS);
         }

@@ -15,6 +15,7 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -47,9 +48,14 @@ final class FaultProxy implements AutoCloseable {
     private final ServerSocket server;
     private final int sidecarPort;
     private final Set<Socket> sockets = ConcurrentHashMap.newKeySet();
+    /** The first line of every request. */
     final List<String> seen = new CopyOnWriteArrayList<>();
+    /** What follows the head of every request that has such. */
+    final List<String> bodies = new CopyOnWriteArrayList<>();
     private volatile String prefix = "";
     private volatile Script script = request -> Fault.NONE;
+    /** What is answered here instead of by the sidecar: the beginning of a request's first line, and a JSON body. */
+    private final Map<String, String> answers = new ConcurrentHashMap<>();
     private int matched;
 
     FaultProxy(Sidecar sidecar) throws IOException {
@@ -67,6 +73,21 @@ final class FaultProxy implements AutoCloseable {
         prefix = requestPrefix;
         script = newScript;
         matched = 0;
+    }
+
+    /** Requests whose first line begins so are answered with 200 and this body, unless the script does something else. */
+    void answer(String requestPrefix, String json) {
+        answers.put(requestPrefix, json);
+    }
+
+    private void forwardOrAnswer(String line, byte[] request, OutputStream client) throws IOException {
+        for (Map.Entry<String, String> answer : answers.entrySet()) {
+            if (line.startsWith(answer.getKey())) {
+                respond(client, "200 OK", "application/json", answer.getValue());
+                return;
+            }
+        }
+        forward(request, client);
     }
 
     private synchronized Fault next(String requestLine) {
@@ -90,7 +111,12 @@ final class FaultProxy implements AutoCloseable {
     private void serve(Socket client) {
         try (client) {
             byte[] request = readRequest(client.getInputStream());
-            String line = new String(request, StandardCharsets.ISO_8859_1).split("\r\n", 2)[0];
+            String whole = new String(request, StandardCharsets.ISO_8859_1);
+            String line = whole.split("\r\n", 2)[0];
+            String body = whole.substring(whole.indexOf("\r\n\r\n") + 4);
+            if (!body.isEmpty()) {
+                bodies.add(body);
+            }
             switch (next(line)) {
                 case DROP_REQUEST:
                     return;
@@ -104,13 +130,13 @@ final class FaultProxy implements AutoCloseable {
                     client.getInputStream().read();
                     return;
                 case DROP_ANSWER:
-                    forward(request, OutputStream.nullOutputStream());
+                    forwardOrAnswer(line, request, OutputStream.nullOutputStream());
                     return;
                 case SILENCE_AFTER_GRANT:
                     forward(request, new UntilGrant(client.getOutputStream()));
                     return;
                 default:
-                    forward(request, client.getOutputStream());
+                    forwardOrAnswer(line, request, client.getOutputStream());
             }
         } catch (IOException broken) {
             return; // what a broken connection looks like from here
@@ -151,8 +177,12 @@ final class FaultProxy implements AutoCloseable {
     private static void problem(OutputStream out, String status, String type, String outcome) throws IOException {
         String body =
                 "{\"type\":\"urn:holdfast:problem:" + type + "\",\"outcome\":\"" + outcome + "\",\"detail\":\"a test\"}";
+        respond(out, status, "application/problem+json", body);
+    }
+
+    private static void respond(OutputStream out, String status, String contentType, String body) throws IOException {
         String head =
-                "HTTP/1.1 " + status + "\r\nContent-Type: application/problem+json\r\nContent-Length: " + body.length()
+                "HTTP/1.1 " + status + "\r\nContent-Type: " + contentType + "\r\nContent-Length: " + body.length()
                         + "\r\nConnection: close\r\n\r\n";
         out.write((head + body).getBytes(StandardCharsets.ISO_8859_1));
         out.flush();

@@ -40,7 +40,7 @@ class GraphStoreTest {
     void start() throws Exception {
         sidecar = Sidecar.started();
         leader = Leader.granted(sidecar);
-        store = new GraphStore<>(leader.calls, leader.epoch.captured());
+        store = TestGraphs.store(leader.calls, leader.epoch.captured());
     }
 
     @AfterEach
@@ -201,7 +201,8 @@ class GraphStoreTest {
         leader = Leader.granted(sidecar);
         SidecarException refused =
                 assertThrows(
-                        SidecarException.class, () -> new GraphStore<String>(leader.calls, () -> older).addAndLock(key, "graph"));
+                        SidecarException.class,
+                        () -> TestGraphs.store(leader.calls, () -> older).addAndLock(key, "graph"));
         assertTrue(refused.is(Problem.FENCED), refused.toString());
     }
 
@@ -210,7 +211,7 @@ class GraphStoreTest {
     void aLostAnswerOfAnAddIsAskedForAgain() throws Exception {
         try (FaultProxy proxy = new FaultProxy(sidecar)) {
             proxy.onRequests("PUT ", request -> request <= 2 ? FaultProxy.Fault.DROP_ANSWER : FaultProxy.Fault.NONE);
-            new GraphStore<String>(leader.callsThrough(proxy.url()), leader.epoch.captured()).addAndLock(key, "graph");
+            TestGraphs.store(leader.callsThrough(proxy.url()), leader.epoch.captured()).addAndLock(key, "graph");
             assertEquals("graph", store.getAndLock(key).retrieveState());
         }
     }
@@ -221,7 +222,7 @@ class GraphStoreTest {
             try (FaultProxy proxy = new FaultProxy(sidecar)) {
                 proxy.onRequests("PUT ", request -> fault);
                 GraphStore<String> broken =
-                        new GraphStore<>(leader.callsThrough(proxy.url()), leader.epoch.captured());
+                        TestGraphs.store(leader.callsThrough(proxy.url()), leader.epoch.captured());
                 assertThrows(Leader.ProcessEnded.class, () -> broken.addAndLock(key, "graph"), fault.toString());
             }
         }

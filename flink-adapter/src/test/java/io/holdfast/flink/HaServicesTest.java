@@ -109,7 +109,7 @@ class HaServicesTest {
                     HighAvailabilityOptions.HA_STORAGE_PATH, sidecar.directory.resolve("blobs").toUri().toString());
             BaseHaServices services = (BaseHaServices) services(configuration);
             services.epoch.granted(leader.epoch.newest());
-            GraphStore<String> graphs = new GraphStore<>(leader.calls, leader.epoch.captured());
+            GraphStore<String> graphs = TestGraphs.store(leader.calls, leader.epoch.captured());
             JobID first = new JobID();
             JobID second = new JobID();
             graphs.addAndLock(first.toString(), "graph");

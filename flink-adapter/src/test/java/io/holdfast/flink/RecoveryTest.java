@@ -50,7 +50,7 @@ class RecoveryTest {
     private List<Read> reads() {
         return List.of(
                 calls -> new PointerStore(jobId, calls, null, leader.epoch.captured()).getAllAndLock(),
-                calls -> new GraphStore<String>(calls, leader.epoch.captured()).getAllHandles(),
+                calls -> TestGraphs.store(calls, leader.epoch.captured()).getAllHandles(),
                 calls -> new HoldfastJobResultStore(calls, leader.epoch, Runnable::run).getDirtyResults(),
                 calls -> new HoldfastCheckpointIDCounter(jobId, calls, leader.epoch.captured()).get());
     }

@@ -10,6 +10,7 @@ import org.apache.flink.core.execution.RestoreMode;
 import org.apache.flink.runtime.checkpoint.CheckpointRecoveryFactory;
 import org.apache.flink.runtime.checkpoint.CompletedCheckpointStore;
 import org.apache.flink.runtime.jobgraph.JobGraph;
+import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmanager.DefaultJobGraphStore;
 import org.apache.flink.runtime.jobmanager.JobGraphStore;
 import org.apache.flink.runtime.jobmanager.JobGraphStoreUtil;
@@ -49,7 +50,33 @@ final class HaServices120 extends BaseHaServices {
     @Override
     public JobGraphStore getJobGraphStore() {
         return new DefaultJobGraphStore<>(
-                new GraphStore<JobGraph>(calls, epoch.captured()), NoOpJobGraphStoreWatcher.INSTANCE, GraphNames.INSTANCE);
+                graphStore(JobGraphs.INSTANCE), NoOpJobGraphStoreWatcher.INSTANCE, GraphNames.INSTANCE);
+    }
+
+    private enum JobGraphs implements GraphKind<JobGraph> {
+        INSTANCE;
+
+        @Override
+        public String nameOf(JobGraph graph) {
+            return graph.getName();
+        }
+
+        @Override
+        public SavepointRestoreSettings settingsOf(JobGraph graph) {
+            return graph.getSavepointRestoreSettings();
+        }
+
+        @Override
+        public void restoreWith(JobGraph graph, SavepointRestoreSettings settings) {
+            graph.setSavepointRestoreSettings(settings);
+        }
+
+        @Override
+        public SavepointRestoreSettings forPath(
+                String externalPointer, boolean allowNonRestoredState, String claimMode) {
+            return SavepointRestoreSettings.forPath(
+                    externalPointer, allowNonRestoredState, RestoreMode.valueOf(claimMode));
+        }
     }
 
     private enum GraphNames implements JobGraphStoreUtil {

@@ -9,6 +9,7 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.core.execution.RecoveryClaimMode;
 import org.apache.flink.runtime.checkpoint.CheckpointRecoveryFactory;
 import org.apache.flink.runtime.checkpoint.CompletedCheckpointStore;
+import org.apache.flink.runtime.jobgraph.SavepointRestoreSettings;
 import org.apache.flink.runtime.jobmanager.DefaultExecutionPlanStore;
 import org.apache.flink.runtime.jobmanager.ExecutionPlanStore;
 import org.apache.flink.runtime.jobmanager.ExecutionPlanStoreUtil;
@@ -49,9 +50,36 @@ abstract class ExecutionPlanHaServices extends BaseHaServices {
     @Override
     public ExecutionPlanStore getExecutionPlanStore() {
         return new DefaultExecutionPlanStore<>(
-                new GraphStore<ExecutionPlan>(calls, epoch.captured()),
+                graphStore(ExecutionPlans.INSTANCE),
                 NoOpExecutionPlanStoreWatcher.INSTANCE,
                 GraphNames.INSTANCE);
+    }
+
+    /** A StreamGraph, or a JobGraph where a client made one. */
+    private enum ExecutionPlans implements GraphKind<ExecutionPlan> {
+        INSTANCE;
+
+        @Override
+        public String nameOf(ExecutionPlan graph) {
+            return graph.getName();
+        }
+
+        @Override
+        public SavepointRestoreSettings settingsOf(ExecutionPlan graph) {
+            return graph.getSavepointRestoreSettings();
+        }
+
+        @Override
+        public void restoreWith(ExecutionPlan graph, SavepointRestoreSettings settings) {
+            graph.setSavepointRestoreSettings(settings);
+        }
+
+        @Override
+        public SavepointRestoreSettings forPath(
+                String externalPointer, boolean allowNonRestoredState, String claimMode) {
+            return SavepointRestoreSettings.forPath(
+                    externalPointer, allowNonRestoredState, RecoveryClaimMode.valueOf(claimMode));
+        }
     }
 
     private enum GraphNames implements ExecutionPlanStoreUtil {

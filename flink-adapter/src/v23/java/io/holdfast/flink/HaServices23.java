@@ -8,6 +8,8 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.highavailability.ApplicationResultStore;
 import org.apache.flink.runtime.jobmanager.ApplicationStore;
 import org.apache.flink.runtime.jobmanager.StandaloneApplicationStore;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink;
 
 import java.util.concurrent.Executor;
 
@@ -31,5 +33,17 @@ final class HaServices23 extends ExecutionPlanHaServices {
     @Override
     public ApplicationResultStore getApplicationResultStore() {
         return new HoldfastApplicationResultStore(calls, epoch, ioExecutor());
+    }
+
+    /**
+     * A recovered job waits for an {@code execute()} that gets its id: {@code JobNameBasedJobIdManager} gives it to the first
+     * graph that has the job's name, and {@code EmbeddedExecutor} then recovers the stored graph and ignores this one. It
+     * would not be ignored under another name, hence {@code jobName} is the one in the stored graph.
+     */
+    @Override
+    void startRecovered(String jobName) throws Exception {
+        StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
+        env.fromSequence(0, 1).sinkTo(new DiscardingSink<>());
+        env.execute(jobName);
     }
 }

@@ -1,0 +1,7 @@
+//! The commands for people and scripts, against a sidecar that runs, and against its store when none does.
+
+#![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
+
+mod deployment;
+mod reading;
+mod writing;
