@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::job_manager::{AskError, Connect, InvalidRestAddress, JobManager, RestAddress};
+use crate::job_manager::{AskError, Checkpoints, Connect, InvalidRestAddress, JobManager, RestAddress};
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::observer::Observer;
@@ -102,8 +102,12 @@ pub enum Trouble {
 
 /// How long one request to a JobManager may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Flink answers out of a cache that is this old at most (`web.refresh-interval`, 3 s unless configured). What an answer
+/// does not show may have happened meanwhile.
+const STALE_MAX: Duration = Duration::from_millis(3_200);
 /// How long the last look at a job that ended may take in all: its result waits for it.
-const LAST_LOOK: Duration = Duration::from_secs(2);
+const LAST_LOOK: Duration = Duration::from_secs(5);
+const LAST_LOOK_POLL: Duration = Duration::from_millis(400);
 /// A JobManager that has just started does not answer yet: that is not worth a warning.
 const TROUBLED_ROUNDS: u32 = 3;
 /// More than a deployment may hold.
@@ -157,11 +161,16 @@ impl Observation {
         Ok(JobManager::new(address, around.connect.clone(), REQUEST_TIMEOUT))
     }
 
-    /// Looks at one job, and records what is new.
+    /// Looks at one job, and records what is new. Gives back what the JobManager said.
     ///
     /// # Errors
     /// When the JobManager does not tell, or the store does not take it. What was told is told again at the next look.
-    pub async fn look_at(&self, epoch: Epoch, asked: &JobManager, job: &JobId) -> Result<(), Trouble> {
+    pub async fn look_at(
+        &self,
+        epoch: Epoch,
+        asked: &JobManager,
+        job: &JobId,
+    ) -> Result<Checkpoints, Trouble> {
         let answer = asked.checkpoints(job).await?;
         let mut observer = self.inner.observer.lock().await;
         if observer.epoch() < epoch {
@@ -175,13 +184,25 @@ impl Observation {
             self.record(epoch, &change).await?;
             observer.recorded(&change);
         }
-        Ok(())
+        Ok(answer)
     }
 
     /// Looks at a job for the last time, before its end is recorded: Flink answers until we have answered, and with
-    /// stop-with-savepoint it ends its process right after. That must not hold its end back for long, so it may fail.
+    /// stop-with-savepoint it ends its process right after. Its answers come out of a cache, so it is asked until one must be
+    /// fresh. That must not hold the end back for long, so it may fail.
     pub async fn last_look(&self, epoch: Epoch, job: &JobId, status: &str) {
-        let look = async { self.look_at(epoch, &self.job_manager(epoch)?, job).await };
+        let look = async {
+            let job_manager = self.job_manager(epoch)?;
+            let fresh_at = Instant::now() + STALE_MAX;
+            loop {
+                let asked_at = Instant::now();
+                let answer = self.look_at(epoch, &job_manager, job).await?;
+                if asked_at >= fresh_at || answer.ends_with_a_stop() {
+                    return Ok::<(), Trouble>(());
+                }
+                tokio::time::sleep_until(fresh_at.min(Instant::now() + LAST_LOOK_POLL)).await;
+            }
+        };
         let trouble = match tokio::time::timeout(LAST_LOOK, look).await {
             Ok(Ok(())) => return,
             Ok(Err(trouble)) => trouble.to_string(),
@@ -290,7 +311,7 @@ impl Observation {
             overview.jobs.iter().any(|known| known.jid == job.as_str() && known.state == "INITIALIZING")
         };
         for job in jobs.iter().filter(|job| !initializing(job)) {
-            let looked = self.look_at(epoch, &asked, job).await;
+            let looked = self.look_at(epoch, &asked, job).await.map(drop);
             first_trouble = first_trouble.and(looked);
         }
         first_trouble

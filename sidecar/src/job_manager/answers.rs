@@ -52,6 +52,9 @@ pub struct Checkpoint {
     pub status: String,
     /// Whether it is a savepoint.
     pub is_savepoint: bool,
+    /// `CHECKPOINT`, `SAVEPOINT`, or `SYNC_SAVEPOINT` for one that a job is stopped with.
+    #[serde(default)]
+    pub checkpoint_type: String,
     /// Unix milliseconds, by the JobManager's clock.
     pub trigger_timestamp: i64,
     /// Unix milliseconds, by the JobManager's clock.
@@ -135,6 +138,12 @@ impl Checkpoint {
 // === impl Checkpoints ===
 
 impl Checkpoints {
+    /// Whether the last thing that happened is a complete stop-with-savepoint: nothing can follow it but the job's end.
+    pub fn ends_with_a_stop(&self) -> bool {
+        let newest = self.history.iter().chain(&self.latest.savepoint).max_by_key(|known| known.id);
+        newest.is_some_and(|newest| newest.checkpoint_type == "SYNC_SAVEPOINT" && newest.place().is_some())
+    }
+
     /// The savepoints that can be restored, each once.
     pub fn savepoints(&self) -> impl Iterator<Item = &Checkpoint> {
         let latest = self.latest.savepoint.iter();

@@ -22,6 +22,7 @@ struct Flink {
     orders: Vec<(String, Value)>,
     runs: Vec<&'static str>,
     gone: bool,
+    looks: u32,
 }
 
 type Shared = Arc<Mutex<Flink>>;
@@ -44,7 +45,8 @@ async fn flink(shared: Shared) -> String {
         Json(json!({"jobs": jobs}))
     };
     let checkpoints = async |State(flink): State<Shared>| {
-        let flink = flink.lock().unwrap();
+        let mut flink = flink.lock().unwrap();
+        flink.looks += 1;
         if flink.gone {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -148,6 +150,27 @@ async fn before_a_jobs_result_is_recorded_its_last_savepoint_is() {
     let path = format!("/v1/results/jobs/{JOB}");
     let written = sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
     assert_eq!(written.status(), 201);
+    assert!(known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some());
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_jobs_last_savepoint_is_known_even_if_flinks_first_answer_is_an_old_one() {
+    let shared = Shared::default();
+    let (sidecar, _job_manager, epoch) = leading(&shared, "1h").await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let written = tokio::spawn(sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send());
+    let asked = async {
+        while shared.lock().unwrap().looks == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), asked).await.expect("it is looked at");
+    let mut stopped = savepoint(9, "file:/savepoints/savepoint-9");
+    stopped["checkpoint_type"] = json!("SYNC_SAVEPOINT");
+    shared.lock().unwrap().savepoints = vec![stopped];
+    assert_eq!(written.await.unwrap().unwrap().status(), 201);
     assert!(known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some());
     sidecar.stop().await;
 }
