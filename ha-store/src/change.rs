@@ -113,7 +113,7 @@ pub enum Change {
     RecordRestore {
         /// The job.
         job: JobId,
-        /// Flink's checkpoint id.
+        /// Flink's checkpoint id; 0 for none, which is where its generation began.
         id: u64,
     },
     /// Sets the restore plan of the present generation, and with it grants a [`Reset`] that was asked for. Answers

@@ -43,7 +43,11 @@ pub(super) fn record_savepoint(
 }
 
 pub(super) fn record_restore(state: &mut DeploymentState, job: &JobId, id: u64) -> Outcome {
-    let marked = state.jobs.get_mut(job).map_or(0, |known| roll_back_behind(known, Some(id)));
+    let restored = match id {
+        0 => planned_for(state, job).flatten(),
+        id => Some(id),
+    };
+    let marked = state.jobs.get_mut(job).map_or(0, |known| roll_back_behind(known, restored));
     Outcome { answer: Answer::Value(marked), changed: marked > 0 }
 }
 
@@ -60,8 +64,14 @@ pub(super) fn roll_back_behind(job: &mut JobState, restored: Option<u64>) -> u64
     marked
 }
 
+/// Where a job that took the present plan begins: at a snapshot, or without state. `None` if it did not take it.
+fn planned_for(state: &DeploymentState, job: &JobId) -> Option<Option<u64>> {
+    let plan = state.plan.as_ref().filter(|plan| plan.taken_by.as_ref() == Some(job))?;
+    Some(plan.snapshot.as_ref().map(|snapshot| snapshot.id))
+}
+
 /// A JobManager of the same generation follows another one: whatever job goes on does so from its newest live
-/// checkpoint, and savepoints that are newer than that are behind it.
+/// checkpoint, or before the first one from where its generation began; savepoints that are newer are behind it.
 pub(super) fn fail_over(state: &mut DeploymentState) {
     let ended = |id: &JobId, job: &JobState| {
         let result = ResultId::try_from(id.as_str()).ok();
@@ -71,9 +81,11 @@ pub(super) fn fail_over(state: &mut DeploymentState) {
     let going_on: Vec<JobId> =
         state.jobs.iter().filter(|(id, job)| !ended(id, job)).map(|(id, _)| id.clone()).collect();
     for id in going_on {
+        let planned = planned_for(state, &id);
         let job = state.jobs.get_mut(&id).expect("it was there");
-        if let Some(newest) = job.checkpoints.keys().next_back().copied() {
-            roll_back_behind(job, Some(newest));
+        let newest = job.checkpoints.keys().next_back().copied();
+        if let Some(restored) = newest.map(Some).or(planned) {
+            roll_back_behind(job, restored);
         }
     }
 }

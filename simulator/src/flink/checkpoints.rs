@@ -114,10 +114,11 @@ impl Checkpoints {
         self.completed.back().map(|newest| (newest.id, &newest.snapshot))
     }
 
-    /// The newest one is about to be restored: says so, before the tasks are.
+    /// The newest one, or none, is about to be restored: says so, before the tasks are.
     pub(super) async fn tell_restored(&self) -> Result<(), Exit> {
-        let Some(newest) = self.completed.back() else { return Ok(()) };
-        say_restored(&self.process, self.epoch, newest.id).await?;
+        let newest = self.completed.back();
+        say_restored(&self.process, self.epoch, newest.map_or(0, |newest| newest.id)).await?;
+        let Some(newest) = newest else { return Ok(()) };
         let is_savepoint = snapshots::kind_of(&newest.pointer) == Kind::Savepoint;
         self.process.statistics.restored(newest.id, &newest.pointer, is_savepoint);
         Ok(())

@@ -234,3 +234,33 @@ fn whoever_only_writes_something_down_rolls_nothing_back() {
     world.claim_as("first", false);
     assert!(world.rolled_back().is_empty(), "no JobManager went on from checkpoint 36");
 }
+
+#[test]
+fn a_job_that_starts_over_before_its_first_checkpoint_leaves_its_savepoints_behind() {
+    for fails_over in [false, true] {
+        let mut world = World::new();
+        world.set(RestorePlan { first_start: true, ..plan("first", None, ClaimMode::NoClaim) }).unwrap();
+        world.put(1, 1, Expected::Absent).unwrap();
+        world.saw_savepoint(1, false).unwrap();
+        match fails_over {
+            true => world.claim("first"),
+            false => drop(world.change(Change::RecordRestore { job: job(1), id: 0 }).unwrap()),
+        }
+        assert_eq!(world.rolled_back(), [1]);
+    }
+}
+
+#[test]
+fn a_job_that_starts_over_goes_back_to_what_its_generation_began_with() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.add(1, 2).unwrap();
+    world.claim("second");
+    world.set(plan("second", Some(2), ClaimMode::NoClaim)).unwrap();
+    world.claim("second");
+    assert!(world.rolled_back().is_empty(), "nobody has taken the plan");
+    world.put(1, 1, Expected::Absent).unwrap();
+    world.saw_savepoint(3, false).unwrap();
+    assert_eq!(world.change(Change::RecordRestore { job: job(1), id: 0 }), Ok(Answer::Value(1)));
+    assert_eq!(world.rolled_back(), [3]);
+}

@@ -45,7 +45,7 @@ final class HoldfastCompletedCheckpointStore extends DefaultCompletedCheckpointS
     }
 
     /**
-     * The checkpoint that the tasks are about to be restored from; null when there is none. The sidecar knows it before
+     * The checkpoint that the tasks are about to be restored from; null (for the sidecar: 0) when there is none. The sidecar knows it before
      * this returns: a savepoint that is newer than it has been rolled back behind, and must not be restored later.
      *
      * <p>Flink asks for it only to restore. Callers in the bytecode of 1.20.5, 2.2.1 and 2.3.0: {@code
@@ -57,15 +57,14 @@ final class HoldfastCompletedCheckpointStore extends DefaultCompletedCheckpointS
     @Override
     public CompletedCheckpoint getLatestCheckpoint() {
         List<CompletedCheckpoint> live = getAllCheckpoints();
-        if (live.isEmpty()) {
-            return null;
-        }
-        CompletedCheckpoint latest = live.get(live.size() - 1);
+        CompletedCheckpoint latest = live.isEmpty() ? null : live.get(live.size() - 1);
+        // Checkpoint ids begin with 1. A job that starts over without one leaves its savepoints behind as well.
+        long id = latest == null ? 0 : latest.getCheckpointID();
         try {
-            pointers.restored(latest.getCheckpointID());
+            pointers.restored(id);
         } catch (SidecarException e) {
             throw new FlinkRuntimeException(
-                    "checkpoint " + latest.getCheckpointID() + " is not restored, the sidecar must know of it first", e);
+                    "checkpoint " + id + " is not restored, the sidecar must know of it first", e);
         }
         return latest;
     }

@@ -163,12 +163,14 @@ class CompletedCheckpointStoreTest {
     }
 
     @Test
-    void nothingIsSaidWhenNothingIsRestored() throws Exception {
-        proxy.seen.clear();
+    void aJobThatStartsOverWithoutACheckpointSaysSo() throws Exception {
+        proxy.answer("POST /v1/jobs/" + jobId + "/restored", RESTORED);
         HoldfastCompletedCheckpointStore store = store(leader.epoch.captured());
-        assertNull(store.getLatestCheckpoint());
+        proxy.bodies.clear();
         assertEquals(0, store.getLatestCheckpointId());
-        assertEquals(List.of(), proxy.seen);
+        assertEquals(List.of(), proxy.bodies);
+        assertNull(store.getLatestCheckpoint());
+        assertEquals(List.of("{\"id\":0}"), proxy.bodies);
     }
 
     @Test
