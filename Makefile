@@ -8,6 +8,9 @@ CACHE := $(or $(HOLDFAST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/holdfast)
 FLINK_HOMES := $(FLINK_VERSIONS:%=$(CACHE)/flink-%)
 DEMO_JOBS := target/demo-job
 
+# What cargo calls the tests that need real Flink, Kubernetes and S3.
+END_TO_END := holdfast-tests/end-to-end
+
 # Installed by .ci/run when the machine has none.
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
@@ -22,7 +25,7 @@ demo: ## Kill a JobManager and a sidecar under a real Flink job, and check that 
 
 check: ## Formatting, lints, documentation, licences and scripts
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features $(END_TO_END) --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 	@command -v cargo-deny >/dev/null || { echo 'cargo-deny is missing; run: cargo install --locked cargo-deny' >&2; exit 1; }
 # Advisories come from a git repository that not every machine may reach; ask for them with ADVISORIES=1.
@@ -35,7 +38,8 @@ test-setup: ## Get and build what the tests need (kube-apiserver takes ten minut
 	scripts/setup-s3.sh
 	scripts/setup-junit.sh >/dev/null
 	scripts/setup-k8s.sh >/dev/null
-	cargo build --locked --bins
+# The same packages and features as the tests below, so that nothing is built twice.
+	cargo test --workspace --locked --no-run
 	flink-adapter/build.sh $(FLINK_HOMES)
 	@for version in $(FLINK_VERSIONS); do \
 	    flink-adapter/demo-job/build.sh "$(CACHE)/flink-$$version" "$(DEMO_JOBS)/demo-job-$$version.jar" || exit 1; \
@@ -45,15 +49,15 @@ test-setup: ## Get and build what the tests need (kube-apiserver takes ten minut
 test: export PROPTEST_RNG_SEED ?= 20261120
 # One cluster at a time fits a small machine; the harness takes care of that too, this makes the output readable.
 test: test-setup ## Everything: unit and property tests, the simulator, adapter, manifests, end-to-end with real Flink and Kubernetes
-	cargo test --workspace --locked --exclude holdfast-tests
+	cargo test --workspace --locked
 	target/debug/holdfast-sim run scenarios --seeds 3
 	target/debug/holdfast-sim gallery
 	flink-adapter/test.sh target/debug/holdfast $(FLINK_HOMES)
 	scripts/check-manifests.sh
-	cargo test --locked -p holdfast-tests -- --test-threads=1 --nocapture
+	cargo test --workspace --locked --features $(END_TO_END) --test e2e --test kubernetes --test store_s3 -- --test-threads=1 --nocapture
 
 test-kubernetes: test-setup ## Only election against a real kube-apiserver
-	cargo test --locked -p holdfast-tests --test kubernetes -- --test-threads=1 --nocapture
+	cargo test --workspace --locked --features $(END_TO_END) --test kubernetes -- --test-threads=1 --nocapture
 
 simulate: ## Every scenario in the deterministic world under SEEDS seeds (default 20), then the gallery of planted defects
 	cargo build --release --locked --bin holdfast-sim

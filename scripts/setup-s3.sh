@@ -29,4 +29,4 @@ fi
 "$venv/bin/pip" install --quiet --disable-pip-version-check "ministack==$version"
 [[ -x $venv/bin/ministack ]] || { echo "setup-s3: ministack $version installed no bin/ministack" >&2; exit 1; }
 echo "$version" > "$stamp"
-echo "setup-s3: done; run: cargo test -p holdfast-tests --test store_s3"
+echo "setup-s3: done; run: cargo test --workspace --features holdfast-tests/end-to-end --test store_s3"
