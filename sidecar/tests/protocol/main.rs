@@ -5,6 +5,7 @@
 mod bad_input;
 mod leaders;
 mod people;
+mod plans;
 mod savepoints;
 mod sessions;
 mod support;

@@ -139,7 +139,8 @@ async fn who_does_not_hold_the_newest_epoch_writes_nothing_for_people() {
 async fn the_history_has_each_generation_with_its_grants() {
     let lineage = Lineage::start().await;
     let backend = lineage.sidecar.kill().await;
-    let upgraded = Settings { generation: Some("2".into()), ..Settings::default() };
+    let upgraded =
+        Settings { generation: Some("2".into()), restore: Some("none".into()), ..Settings::default() };
     let sidecar = Sidecar::start_on(backend, upgraded).await;
     let mut job_manager = JobManager::open(&sidecar).await;
     job_manager.granted().await;

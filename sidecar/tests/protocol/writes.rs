@@ -218,7 +218,8 @@ async fn a_clean_up_keeps_what_can_be_restored_for_the_next_generation() {
     assert!(leading.live().await.is_empty());
 
     let backend = leading.sidecar.kill().await;
-    let upgraded = Settings { generation: Some("2".into()), ..Settings::default() };
+    let upgraded =
+        Settings { generation: Some("2".into()), restore: Some("none".into()), ..Settings::default() };
     let leading = Leading::on(Sidecar::start_on(backend, upgraded).await).await;
     assert!(leading.live().await.is_empty(), "what it restores is the plan's to say, not the store's");
     let view: Value = leading.sidecar.get("/v1/snapshots").await.json().await.unwrap();
