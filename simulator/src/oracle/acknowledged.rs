@@ -220,7 +220,7 @@ mod tests {
     /// The property that is broken when the log goes on from one of these to the other.
     fn step(before: Draft, after: Draft) -> Option<&'static str> {
         let mut history = History::default();
-        let mut oracle = Acknowledged { history_max: 4, ..Acknowledged::default() };
+        let mut oracle = Acknowledged { history_max: 4, gone_max: 4, ..Acknowledged::default() };
         history.record(&mut oracle, &Draft::claim(1, "a")).unwrap();
         history.record(&mut oracle, &before).unwrap();
         history.record(&mut oracle, &after).err().map(|broken| broken.property)

@@ -156,7 +156,8 @@ impl Liveness {
     }
 
     /// What is to be restored cannot be restored any more: the snapshot where the lineage stands, the one that the user named,
-    /// or the one of the plan. A person has to decide.
+    /// or the one of the plan. Or there are snapshots, and the job went back behind all of them: that is no proof of an empty
+    /// start. A person has to decide.
     fn is_refused_rightly(&self, log: &Log) -> bool {
         let Some(state) = log.state().filter(|_| self.running.is_empty()) else { return false };
         let is_gone = |id: &u64| self.gone.contains(id);
@@ -166,7 +167,8 @@ impl Liveness {
         let stands = state.snapshots().filter(counts).max_by_key(|one| one.id);
         let lost = |one: &Snapshot| one.state == Fate::Discarded || is_gone(&one.id);
         let planned = state.plan.as_ref().and_then(|plan| plan.snapshot.as_ref()).map(|planned| planned.id);
-        stands.map_or(self.wants_savepoint, lost) || self.wants.iter().chain(&planned).any(is_gone)
+        stands.map_or(self.wants_savepoint || state.snapshots().next().is_some(), lost)
+            || self.wants.iter().chain(&planned).any(is_gone)
     }
 }
 

@@ -140,7 +140,8 @@ impl Plans {
         let Some(plan) = log.last_of(epoch).and_then(|last| last.state.plan.as_ref()) else { return Ok(()) };
         let planned = plan.snapshot.as_ref().map(|snapshot| snapshot.id);
         must(from >= planned, NEVER_BACK, || {
-            format!("epoch {epoch} restores {from:?}, but its plan is to restore {planned:?}")
+            let shown = |id: Option<u64>| id.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
+            format!("epoch {epoch} restores {}, but its plan is to restore {}", shown(from), shown(planned))
         })
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use ha_store::{
-    Change, Claim, DeploymentName, Expected, GraphEntry, IdempotencyKey, JobId, JobStatus, PointerRecord,
-    ResultId, ResultKind, SessionId, SnapshotKind, Store, StoreOptions,
+    Change, Claim, ClaimMode, DeploymentName, Epoch, Expected, GraphEntry, IdempotencyKey, JobId, JobStatus,
+    PlannedSnapshot, PointerRecord, RestorePlan, ResultId, ResultKind, SessionId, SnapshotKind, Store,
+    StoreOptions,
 };
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -39,6 +40,26 @@ fn pointer(id: u64) -> PointerRecord {
     }
 }
 
+fn planned(generation: &str, epoch: Epoch, id: Option<u64>) -> RestorePlan {
+    let snapshot = |id| PlannedSnapshot {
+        id,
+        kind: SnapshotKind::Checkpoint,
+        external_pointer: pointer(id).external_pointer,
+    };
+    RestorePlan {
+        generation: generation.to_owned(),
+        strategy: "latest-state".to_owned(),
+        snapshot: id.map(snapshot),
+        first_start: id.is_none(),
+        claim_mode: ClaimMode::Claim,
+        allow_non_restored_state: false,
+        why: "it is the newest".to_owned(),
+        planned_at_ms: 0,
+        epoch,
+        taken_by: None,
+    }
+}
+
 fn claim(generation: &str, entropy: &Stream) -> Claim {
     let (holder, generation) = ("pod-a".to_owned(), generation.to_owned());
     Claim { session: SessionId::random(entropy), holder, generation, leads: true, epoch_hint: 0 }
@@ -60,6 +81,7 @@ async fn write_history() -> Arc<dyn ObjectStore> {
     let payload = store.put_blob(Bytes::from_static(b"result")).await.unwrap();
     let graph = GraphEntry { blob: graph, flink_version: "2.2.1".to_owned(), fingerprint: None };
     let changes = [
+        Change::SetPlan { plan: planned("1", epoch, None) },
         Change::PutGraph { job: job.clone(), graph, expected: Expected::Absent },
         Change::NextCheckpointId { job: job.clone() },
         Change::AddCheckpoint { job: job.clone(), id: 1, pointer: pointer(1) },
@@ -79,7 +101,12 @@ async fn write_history() -> Arc<dyn ObjectStore> {
     for change in changes {
         store.commit(epoch, IdempotencyKey::random(&entropy), change).await.unwrap();
     }
-    store.claim(claim("2", &entropy)).await.unwrap();
+    let epoch = store.claim(claim("2", &entropy)).await.unwrap().epoch;
+    let plan = Change::SetPlan { plan: planned("2", epoch, Some(2)) };
+    let restored = Change::AddCheckpoint { job: JOB.parse().unwrap(), id: 2, pointer: pointer(2) };
+    for change in [plan, restored] {
+        store.commit(epoch, IdempotencyKey::random(&entropy), change).await.unwrap();
+    }
     backend
 }
 
