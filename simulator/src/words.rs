@@ -86,21 +86,53 @@ pub fn when(when: &When) -> String {
     }
 }
 
-/// What a fault is, in words.
-pub fn what(what: &What) -> String {
-    let of = |pod: &PodChoice| match pod {
+fn of(pod: &PodChoice) -> &'static str {
+    match pod {
         PodChoice::Leader => "of the leader",
         PodChoice::Other => "of the pod that does not lead",
-    };
-    let pod_of = |pod: &PodChoice| match pod {
+    }
+}
+
+fn pod_of(pod: &PodChoice) -> &'static str {
+    match pod {
         PodChoice::Leader => "the leader's pod",
         PodChoice::Other => "the pod that does not lead",
-    };
-    let process = |process: &Process| match process {
+    }
+}
+
+fn process(process: &Process) -> &'static str {
+    match process {
         Process::Sidecar => "the sidecar",
         Process::JobManager => "the JobManager",
         Process::TaskManagers => "the TaskManagers",
+    }
+}
+
+fn upgrade(restore: Restore, claims: bool, previous: bool) -> String {
+    let from = match restore {
+        Restore::LatestState => "",
+        Restore::LatestSavepoint => " from the latest savepoint",
+        Restore::None => " from nothing",
+        Restore::Oldest => " from the oldest snapshot",
     };
+    let claims = if claims { ", claiming it" } else { "" };
+    let previous = if previous { ", or from the one before if it is broken" } else { "" };
+    format!("the user upgrades{from}{claims}{previous}: a new Kubernetes Job")
+}
+
+fn harm(which: Which, how: Harm) -> String {
+    let which = if which == Which::Savepoint { "savepoint" } else { "snapshot" };
+    match how {
+        Harm::Dispose => format!("somebody deletes the newest {which}"),
+        Harm::DeleteFile => format!("a file of the newest {which} is deleted"),
+        Harm::TruncateFile => format!("a file of the newest {which} is cut off"),
+        Harm::DeleteMetadata => format!("the _metadata of the newest {which} is deleted"),
+        Harm::TruncateMetadata => format!("the _metadata of the newest {which} is cut off"),
+    }
+}
+
+/// What a fault is, in words.
+pub fn what(what: &What) -> String {
     match what {
         What::Kill { pod, process: killed } => format!("kill {} {}", process(killed), of(pod)),
         What::KillPod { pod } => format!("kill everything in {}", pod_of(pod)),
@@ -152,27 +184,8 @@ pub fn what(what: &What) -> String {
         What::Cancel => "the user cancels the job".to_owned(),
         What::Savepoint => "the user triggers a savepoint".to_owned(),
         What::StopWithSavepoint => "the user stops the job with a savepoint".to_owned(),
-        What::Upgrade { restore, claims, previous } => {
-            let from = match restore {
-                Restore::LatestState => "",
-                Restore::LatestSavepoint => " from the latest savepoint",
-                Restore::None => " from nothing",
-                Restore::Oldest => " from the oldest snapshot",
-            };
-            let claims = if *claims { ", claiming it" } else { "" };
-            let previous = if *previous { ", or from the one before if it is broken" } else { "" };
-            format!("the user upgrades{from}{claims}{previous}: a new Kubernetes Job")
-        }
-        What::HarmSnapshot { which, how } => {
-            let which = if *which == Which::Savepoint { "savepoint" } else { "snapshot" };
-            match how {
-                Harm::Dispose => format!("somebody deletes the newest {which}"),
-                Harm::DeleteFile => format!("a file of the newest {which} is deleted"),
-                Harm::TruncateFile => format!("a file of the newest {which} is cut off"),
-                Harm::DeleteMetadata => format!("the _metadata of the newest {which} is deleted"),
-                Harm::TruncateMetadata => format!("the _metadata of the newest {which} is cut off"),
-            }
-        }
+        What::Upgrade { restore, claims, previous } => upgrade(*restore, *claims, *previous),
+        What::HarmSnapshot { which, how } => harm(*which, *how),
         What::FailMain => "main() fails".to_owned(),
         What::SlowMain { by_ms } => format!("main() takes {} longer", time(*by_ms)),
         What::ChangeCode => "the user changes the code under the same Kubernetes Job".to_owned(),
@@ -184,6 +197,15 @@ pub fn what(what: &What) -> String {
 /// One event, on one line.
 pub fn entry(entry: &Entry) -> String {
     format!("{}  {:<16} {}", clock(entry.at_ms), entry.actor, event(&entry.event))
+}
+
+/// As Flink names it.
+fn status_of(status: JobStatus) -> &'static str {
+    match status {
+        JobStatus::Finished => "FINISHED",
+        JobStatus::Failed => "FAILED",
+        JobStatus::Canceled => "CANCELED",
+    }
 }
 
 /// What happened. Bodies are shown by their length: whoever wants the bytes replays.
@@ -230,11 +252,7 @@ pub fn event(event: &Event) -> String {
         }
         Event::JobRunning { .. } => "all tasks run".to_owned(),
         Event::JobRestarting { cause, .. } => format!("the tasks restart: {cause}"),
-        Event::JobEnded { status, .. } => match status {
-            JobStatus::Finished => "the job is FINISHED".to_owned(),
-            JobStatus::Failed => "the job is FAILED".to_owned(),
-            JobStatus::Canceled => "the job is CANCELED".to_owned(),
-        },
+        Event::JobEnded { status, .. } => format!("the job is {}", status_of(*status)),
         Event::RolledOut { generation, .. } => format!("the user rolls generation {generation} out"),
         Event::SnapshotHarmed { id, .. } => format!("harmed snapshot {id}"),
         Event::MainRan { generation } => format!("main() of generation {generation} made a graph"),
