@@ -47,7 +47,7 @@ pub(crate) async fn test(version: &str) -> Result<(), Failure> {
         rule("one that the job went back behind is not", rolled_back_savepoint(site, &mut pod)).await?;
         rule("after a stop with a savepoint, that is restored", after_stop(site, &mut pod)).await?;
         rule(
-            "a missing state file: found by verify, refused, or passed over where that is allowed",
+            "a truncated snapshot: found by verify, refused, or passed over where that is allowed",
             broken(&mut pod),
         )
         .await?;
