@@ -21,7 +21,10 @@ pub(crate) async fn of_changes(world: &mut World) -> Result<()> {
     require_event(namespace, &first.options.pod, "LeaderElected", "Normal").await?;
     let planned = require_event(namespace, &first.options.pod, "RestorePlanned", "Normal").await?;
     let message = planned.message.unwrap_or_default();
-    ensure!(message.contains("no snapshot was ever recorded"), "nothing is recorded yet, but it says: {message}");
+    ensure!(
+        message.contains("no snapshot was ever recorded"),
+        "nothing is recorded yet, but it says: {message}"
+    );
 
     first.process.kill()?;
     namespace.delete_pod("pod-1").await?;
