@@ -5,6 +5,7 @@
 
 mod claim;
 mod jobs;
+mod known;
 mod ledger;
 mod plan;
 mod results;

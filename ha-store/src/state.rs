@@ -344,6 +344,12 @@ impl DeploymentState {
         graphs.chain(results.chain(archived).map(|result| &result.payload)).collect()
     }
 
+    /// Whether this job reached a globally terminal status in this generation. Its result is recorded before its end is.
+    pub fn has_ended(&self, job: &JobId) -> bool {
+        let ended = self.jobs.get(job).is_some_and(|known| known.ended.is_some());
+        ended || self.results.jobs.contains_key(&ResultId::from(job.clone()))
+    }
+
     /// Every snapshot that is known, of whatever job, with the job that recorded it.
     pub fn snapshots(&self) -> impl Iterator<Item = (&JobId, &Snapshot)> {
         self.jobs.iter().flat_map(|(job, state)| {

@@ -1,7 +1,7 @@
 //! What a grant of leadership does to the state.
 
-use super::{Applying, check_text, jobs, ledger, push_bounded, release};
-use crate::state::{ArchivedResult, DeploymentState, Grant, JobState, ResultKind, SnapshotState};
+use super::{Applying, check_text, ledger, push_bounded, release};
+use crate::state::{ArchivedResult, DeploymentState, Grant, ResultKind};
 use crate::{Claim, Refusal};
 use std::mem;
 
@@ -62,7 +62,9 @@ fn begin_generation(state: &mut DeploymentState, ctx: &Applying<'_>) {
     }
     for job in state.jobs.values_mut() {
         job.ended = None;
-        settle(job, ctx);
+        // An end that was announced but whose removals never came counts all the same.
+        ledger::retire(job, ctx);
+        job.touched_at = ctx.at;
     }
 }
 
@@ -77,19 +79,4 @@ fn archive_results(state: &mut DeploymentState, ctx: &Applying<'_>) {
             }
         }
     }
-}
-
-/// Nothing is live any more. An end that was announced but whose removals never came counts all the same.
-fn settle(job: &mut JobState, ctx: &Applying<'_>) {
-    let ids: Vec<u64> = job.checkpoints.keys().copied().collect();
-    for id in ids {
-        let fate = match job.checkpoints[&id].state {
-            SnapshotState::Discarded => SnapshotState::Discarded,
-            SnapshotState::Active | SnapshotState::Subsumed | SnapshotState::Retained => {
-                SnapshotState::Retained
-            }
-        };
-        jobs::move_to_history(job, id, fate, ctx);
-    }
-    job.touched_at = ctx.at;
 }

@@ -1,11 +1,10 @@
 //! Changes of what is known of a job: snapshots, counter, graph, end.
 
-use super::{Applying, Outcome, check_size, check_text, ledger, plan, release};
-use crate::state::{DeploymentState, GraphEntry, JobState, PointerRecord, Snapshot, SnapshotState};
+use super::known::{check_checkpoint_id, check_pointer, ensure_job};
+use super::ledger::{self, move_to_history};
+use super::{Applying, Outcome, check_text, plan, release};
+use crate::state::{DeploymentState, GraphEntry, PointerRecord, Snapshot, SnapshotState};
 use crate::{Answer, Expected, JobId, JobStatus, Refusal};
-
-/// Flink's checkpoint ids are Java `long`s.
-const CHECKPOINT_ID_MAX: u64 = i64::MAX as u64 - 1;
 
 pub(super) fn add_checkpoint(
     state: &mut DeploymentState,
@@ -40,7 +39,7 @@ pub(super) fn add_checkpoint(
         rolled_back: false,
         pinned: ledger::recall(state, &pointer.external_pointer),
     };
-    let known = ensure_job(state, job, ctx)?;
+    let known = state.jobs.get_mut(job).expect("it was made sure of");
     let before = known.checkpoints.insert(id, snapshot);
     assert!(before.is_none(), "no live checkpoint is overwritten");
     known.next_checkpoint_id = known.next_checkpoint_id.max(id + 1);
@@ -64,16 +63,6 @@ pub(super) fn remove_checkpoints(
         move_to_history(known, *id, *fate, ctx);
     }
     Outcome::removed(fates.len() as u64)
-}
-
-/// Takes a live snapshot out.
-pub(super) fn move_to_history(job: &mut JobState, id: u64, fate: SnapshotState, ctx: &Applying<'_>) {
-    assert!(fate != SnapshotState::Active, "what leaves the live ones is not active");
-    let mut snapshot = job.checkpoints.remove(&id).expect("only live snapshots are moved");
-    snapshot.state = fate;
-    snapshot.left_epoch = Some(ctx.epoch);
-    ledger::remember(job, snapshot, ctx.limits);
-    job.touched_at = ctx.at;
 }
 
 pub(super) fn end_job(
@@ -185,15 +174,8 @@ pub(super) fn drop_graph(state: &mut DeploymentState, job: &JobId, ctx: &Applyin
 pub(super) fn clean_job(state: &mut DeploymentState, job: &JobId, ctx: &Applying<'_>) -> Outcome {
     let dropped = drop_graph(state, job, ctx).changed;
     let Some(known) = state.jobs.get_mut(job) else { return Outcome::unchanged(Answer::Unchanged) };
-    let live: Vec<u64> = known.checkpoints.keys().copied().collect();
-    for id in &live {
-        let fate = match known.checkpoints[id].state {
-            SnapshotState::Discarded => SnapshotState::Discarded,
-            _ => SnapshotState::Retained,
-        };
-        move_to_history(known, *id, fate, ctx);
-    }
-    match dropped || !live.is_empty() {
+    let retired = ledger::retire(known, ctx);
+    match dropped || retired > 0 {
         true => Outcome::changed(Answer::Changed),
         false => Outcome::unchanged(Answer::Unchanged),
     }
@@ -206,45 +188,4 @@ pub(super) fn clean_deployment(state: &mut DeploymentState, ctx: &Applying<'_>) 
         0 => Outcome::unchanged(Answer::Unchanged),
         _ => Outcome::changed(Answer::Changed),
     }
-}
-
-/// The job, made if it is new. Changes nothing when it refuses.
-pub(super) fn ensure_job<'s>(
-    state: &'s mut DeploymentState,
-    job: &JobId,
-    ctx: &Applying<'_>,
-) -> Result<&'s mut JobState, Refusal> {
-    if !state.jobs.contains_key(job) && state.jobs.len() >= ctx.limits.jobs_max {
-        let Some(victim) = least_worth_keeping(state) else {
-            let max = ctx.limits.jobs_max as u64;
-            return Err(Refusal::LimitReached { what: "jobs".to_owned(), limit: "jobs_max", max });
-        };
-        state.jobs.remove(&victim);
-    }
-    let known = state.jobs.entry(job.clone()).or_insert_with(|| JobState::new(ctx.at));
-    known.touched_at = ctx.at;
-    Ok(known)
-}
-
-/// The job to forget when a new one needs its place: it must have ended, hold no graph and nothing live. Among
-/// those, one that left nothing to restore goes first; among equals, the one that was touched longest ago.
-fn least_worth_keeping(state: &DeploymentState) -> Option<JobId> {
-    let over = |job: &JobState| job.ended.is_some() && job.graph.is_none() && job.checkpoints.is_empty();
-    let worth = |job: &JobState| job.history.iter().any(|snapshot| snapshot.state == SnapshotState::Retained);
-    let pinned = |job: &JobState| job.history.iter().any(|snapshot| snapshot.pinned);
-    let candidates = state.jobs.iter().filter(|(_, job)| over(job) && !pinned(job));
-    candidates.min_by_key(|(_, job)| (worth(job), job.touched_at)).map(|(id, _)| id.clone())
-}
-
-pub(super) fn check_pointer(what: &str, pointer: &PointerRecord, ctx: &Applying<'_>) -> Result<(), Refusal> {
-    let bytes = serde_json::to_vec(pointer).map_or(u64::MAX, |json| json.len() as u64);
-    check_size(what, bytes, ctx.limits.pointer_bytes_max, "pointer_bytes_max")
-}
-
-pub(super) fn check_checkpoint_id(id: u64) -> Result<(), Refusal> {
-    if id > CHECKPOINT_ID_MAX {
-        let what = format!("checkpoint ids ({id})");
-        return Err(Refusal::LimitReached { what, limit: "Long.MAX_VALUE", max: CHECKPOINT_ID_MAX });
-    }
-    Ok(())
 }

@@ -1,11 +1,11 @@
 //! The ledger: what is known of snapshots that are not, or not any more, in Flink's checkpoint store.
 
-use super::jobs::{check_checkpoint_id, check_pointer, ensure_job};
+use super::known::{check_checkpoint_id, check_pointer, ensure_job};
 use super::{Applying, Outcome};
 use crate::state::{
-    ClaimMode, DeploymentState, JobState, PointerRecord, ResultKind, Snapshot, SnapshotKind, SnapshotState,
+    ClaimMode, DeploymentState, JobState, PointerRecord, Snapshot, SnapshotKind, SnapshotState,
 };
-use crate::{Answer, JobId, Limits, Refusal, ResultId};
+use crate::{Answer, JobId, Limits, Refusal};
 
 pub(super) fn record_savepoint(
     state: &mut DeploymentState,
@@ -26,7 +26,6 @@ pub(super) fn record_savepoint(
             Outcome::unchanged(Answer::Unchanged)
         });
     }
-    state.snapshots_seen = true;
     let known = ensure_job(state, job, ctx)?;
     let snapshot = Snapshot {
         id,
@@ -39,6 +38,7 @@ pub(super) fn record_savepoint(
         pinned: false,
     };
     remember(known, snapshot, ctx.limits);
+    state.snapshots_seen = true;
     Ok(Outcome::changed(Answer::Created))
 }
 
@@ -73,13 +73,7 @@ fn planned_for(state: &DeploymentState, job: &JobId) -> Option<Option<u64>> {
 /// A JobManager of the same generation follows another one: whatever job goes on does so from its newest live
 /// checkpoint, or before the first one from where its generation began; savepoints that are newer are behind it.
 pub(super) fn fail_over(state: &mut DeploymentState) {
-    let ended = |id: &JobId, job: &JobState| {
-        let result = ResultId::try_from(id.as_str()).ok();
-        job.ended.is_some()
-            || result.is_some_and(|result| state.results.of(ResultKind::Jobs).contains_key(&result))
-    };
-    let going_on: Vec<JobId> =
-        state.jobs.iter().filter(|(id, job)| !ended(id, job)).map(|(id, _)| id.clone()).collect();
+    let going_on: Vec<JobId> = state.jobs.keys().filter(|id| !state.has_ended(id)).cloned().collect();
     for id in going_on {
         let planned = planned_for(state, &id);
         let job = state.jobs.get_mut(&id).expect("it was there");
@@ -128,6 +122,31 @@ pub(super) fn fate_of_replaced(state: &DeploymentState, snapshot: &Snapshot) -> 
         SnapshotState::Active => SnapshotState::Subsumed,
         told => told,
     }
+}
+
+/// Takes a live snapshot out.
+pub(super) fn move_to_history(job: &mut JobState, id: u64, fate: SnapshotState, ctx: &Applying<'_>) {
+    assert!(fate != SnapshotState::Active, "what leaves the live ones is not active");
+    let mut snapshot = job.checkpoints.remove(&id).expect("only live snapshots are moved");
+    snapshot.state = fate;
+    snapshot.left_epoch = Some(ctx.epoch);
+    remember(job, snapshot, ctx.limits);
+    job.touched_at = ctx.at;
+}
+
+/// Takes all live snapshots out, and says how many there were: their files stay, unless Flink is going to delete them.
+pub(super) fn retire(job: &mut JobState, ctx: &Applying<'_>) -> usize {
+    let live: Vec<u64> = job.checkpoints.keys().copied().collect();
+    for id in &live {
+        let fate = match job.checkpoints[id].state {
+            SnapshotState::Discarded => SnapshotState::Discarded,
+            SnapshotState::Active | SnapshotState::Subsumed | SnapshotState::Retained => {
+                SnapshotState::Retained
+            }
+        };
+        move_to_history(job, *id, fate, ctx);
+    }
+    live.len()
 }
 
 /// Takes a snapshot that becomes live (again) out of the history, whichever job it came from. Gives back whether

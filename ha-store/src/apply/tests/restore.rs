@@ -264,3 +264,20 @@ fn a_job_that_starts_over_goes_back_to_what_its_generation_began_with() {
     assert_eq!(world.change(Change::RecordRestore { job: job(1), id: 0 }), Ok(Answer::Value(1)));
     assert_eq!(world.rolled_back(), [3]);
 }
+
+#[test]
+fn a_savepoint_that_is_refused_changes_nothing() {
+    let mut world = World::new();
+    for n in 1..=3 {
+        world.put(n, n, Expected::Absent).unwrap();
+    }
+    let before = world.state.clone();
+    let refused = world.change(Change::RecordSavepoint {
+        job: job(9),
+        id: 1,
+        pointer: savepoint(1),
+        rolled_back: false,
+    });
+    assert!(matches!(refused, Err(Refusal::LimitReached { .. })), "{refused:?}");
+    assert_eq!(world.state, before, "least of all the proof that there is nothing to restore");
+}
