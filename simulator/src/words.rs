@@ -1,7 +1,7 @@
 //! Numbers, times, faults and events in words.
 
 use crate::plan::{Fault, Harm, PodChoice, Point, Process, Restore, What, When, Which};
-use crate::trace::{AddAnswer, Entry, Event, JobStatus};
+use crate::trace::{AddAnswer, Entry, Event};
 
 /// `1,234,567`
 pub fn thousands(number: u64) -> String {
@@ -199,15 +199,6 @@ pub fn entry(entry: &Entry) -> String {
     format!("{}  {:<16} {}", clock(entry.at_ms), entry.actor, event(&entry.event))
 }
 
-/// As Flink names it.
-fn status_of(status: JobStatus) -> &'static str {
-    match status {
-        JobStatus::Finished => "FINISHED",
-        JobStatus::Failed => "FAILED",
-        JobStatus::Canceled => "CANCELED",
-    }
-}
-
 /// What happened. Bodies are shown by their length: whoever wants the bytes replays.
 pub fn event(event: &Event) -> String {
     let bytes = |body: &bytes::Bytes| counted(body.len() as u64, "byte");
@@ -252,7 +243,7 @@ pub fn event(event: &Event) -> String {
         }
         Event::JobRunning { .. } => "all tasks run".to_owned(),
         Event::JobRestarting { cause, .. } => format!("the tasks restart: {cause}"),
-        Event::JobEnded { status, .. } => format!("the job is {}", status_of(*status)),
+        Event::JobEnded { status, .. } => format!("the job is {}", status.as_str()),
         Event::RolledOut { generation, .. } => format!("the user rolls generation {generation} out"),
         Event::SnapshotHarmed { id, .. } => format!("harmed snapshot {id}"),
         Event::MainRan { generation } => format!("main() of generation {generation} made a graph"),

@@ -293,7 +293,7 @@ impl Checkpoints {
         let discarded: Vec<u64> = self.completed.iter().filter(goes).map(|one| one.id).collect();
         let silent = process.cluster.adapter().end_is_not_said;
         if !silent {
-            let body = json!({"status": status_name(status), "discarded": discarded});
+            let body = json!({"status": status.as_str(), "discarded": discarded});
             let call = Call::write(Method::POST, process.job_path("/end"), self.epoch, process.calls.key());
             process.calls.write(&call.json(&body), &[UNKNOWN_JOB]).await?;
         }
@@ -309,15 +309,6 @@ impl Checkpoints {
         let call =
             Call::write(Method::DELETE, process.job_path("/checkpoints"), self.epoch, process.calls.key());
         process.calls.short_write(&call, &[UNKNOWN_JOB]).await.map(drop)
-    }
-}
-
-/// Flink's name of a terminal status.
-pub(super) fn status_name(status: JobStatus) -> &'static str {
-    match status {
-        JobStatus::Finished => "FINISHED",
-        JobStatus::Failed => "FAILED",
-        JobStatus::Canceled => "CANCELED",
     }
 }
 

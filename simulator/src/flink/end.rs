@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::answer::{ALREADY_EXISTS, UNKNOWN_JOB, UNKNOWN_RESULT};
 use super::calls::CallError;
-use super::checkpoints::{Checkpoints, status_name};
+use super::checkpoints::Checkpoints;
 use super::http::Call;
 use super::process::{Exit, Leadership, Leading, Process, exit};
 use super::session::Session;
@@ -44,7 +44,7 @@ pub(super) async fn end_job(
         return Ok(Ended::LeadershipLost);
     }
     let path = format!("/v1/results/jobs/{}", process.env.job_id);
-    let body = json!({"status": status_name(status), "payload": BASE64.encode("JobResult")});
+    let body = json!({"status": status.as_str(), "payload": BASE64.encode("JobResult")});
     let call = Call::write(Method::PUT, path, leading.epoch, process.calls.key()).json(&body);
     if process.calls.write(&call, &[ALREADY_EXISTS]).await?.problem.is_some() {
         return Err(Exit(exit::FATAL)); // createDirtyResultAsync has failed

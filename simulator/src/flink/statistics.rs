@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
-use super::checkpoints::status_name;
 use crate::trace::JobStatus;
 
 /// `web.checkpoints.history`
@@ -312,7 +311,7 @@ impl JobState {
             Self::Running => "RUNNING",
             Self::Restarting => "RESTARTING",
             Self::Cancelling => "CANCELLING",
-            Self::Ended(status) => status_name(status),
+            Self::Ended(status) => status.as_str(),
         }
     }
 

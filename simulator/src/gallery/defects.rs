@@ -15,19 +15,24 @@ pub(super) fn all() -> Vec<Defect> {
     all
 }
 
+/// One that the model of the adapter has.
+fn adapter_does(
+    name: &'static str,
+    incident: &'static str,
+    what: &'static str,
+    adapter: Adapter,
+    story: fn(&mut Plan, &Stream),
+    budget_seeds: u64,
+    properties: &'static [&'static str],
+) -> Defect {
+    let planted = Planted { adapter, ..Planted::default() };
+    Defect { name, incident, what, planted, story, budget_seeds, properties }
+}
+
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn adapter() -> Vec<Defect> {
-    let adapter = |name, incident, what, adapter: Adapter, story, budget_seeds, properties| Defect {
-        name,
-        incident,
-        what,
-        planted: Planted { adapter, ..Planted::default() },
-        story,
-        budget_seeds,
-        properties,
-    };
     vec![
-        adapter(
+        adapter_does(
             "unknown-is-failed",
             "FLINK-22494",
             "an add without an answer is reported as failed: its files are deleted, the tasks rolled back",
@@ -36,7 +41,7 @@ fn adapter() -> Vec<Defect> {
             3,
             &[property::UNKNOWN_NOT_FAILED],
         ),
-        adapter(
+        adapter_does(
             "conflict-is-loss",
             "FLINK-28265",
             "what an own earlier attempt has recorded is taken for another's: its files are deleted",
@@ -45,7 +50,7 @@ fn adapter() -> Vec<Defect> {
             5,
             &[property::REFUSED_DEAD],
         ),
-        adapter(
+        adapter_does(
             "fenced-is-done",
             "FLINK-10333",
             "a write that is refused because a newer epoch exists returns as if it had been done",
@@ -54,7 +59,7 @@ fn adapter() -> Vec<Defect> {
             5,
             &[property::ACKNOWLEDGED_DURABLE, property::COMMIT_RECORDED],
         ),
-        adapter(
+        adapter_does(
             "files-before-pointer",
             "FLINK-26286",
             "the files of a subsumed checkpoint are deleted before its pointer is",
@@ -63,7 +68,7 @@ fn adapter() -> Vec<Defect> {
             1,
             &[property::NO_DANGLING],
         ),
-        adapter(
+        adapter_does(
             "unreadable-is-empty",
             "FLINK-8943",
             "a restore that cannot read the list of checkpoints at once starts empty",
@@ -72,7 +77,7 @@ fn adapter() -> Vec<Defect> {
             5,
             &[property::NEVER_BACK],
         ),
-        adapter(
+        adapter_does(
             "restores-oldest",
             "FLINK-14145",
             "a restore takes the wrong one of several checkpoints",
@@ -81,7 +86,7 @@ fn adapter() -> Vec<Defect> {
             3,
             &[property::NEVER_BACK],
         ),
-        adapter(
+        adapter_does(
             "starts-ended-jobs",
             "FLINK-39704",
             "a job is started although its result is recorded",
@@ -90,7 +95,7 @@ fn adapter() -> Vec<Defect> {
             10,
             &[property::ENDED_STAYS_ENDED],
         ),
-        adapter(
+        adapter_does(
             "broken-session-is-revoked",
             "FLINK-10052",
             "a broken connection to whoever elects is a lost leadership: the job is restarted",
@@ -99,7 +104,7 @@ fn adapter() -> Vec<Defect> {
             2,
             &[property::CALM],
         ),
-        adapter(
+        adapter_does(
             "commits-before-recorded",
             "StarRocks/starrocks-connector-for-apache-flink#115",
             "sinks commit before the checkpoint is recorded",
@@ -108,7 +113,7 @@ fn adapter() -> Vec<Defect> {
             1,
             &[property::COMMIT_RECORDED],
         ),
-        adapter(
+        adapter_does(
             "counts-in-memory",
             "FLINK-19154",
             "the ids of checkpoints are counted by each JobManager for itself",
@@ -117,7 +122,7 @@ fn adapter() -> Vec<Defect> {
             1,
             &[property::ID_UNIQUE],
         ),
-        adapter(
+        adapter_does(
             "end-is-not-said",
             "FLINK-35857",
             "the pointers of a job that ended are removed as if newer ones had taken their place: the next rollout finds nothing to start from",
@@ -130,17 +135,8 @@ fn adapter() -> Vec<Defect> {
 }
 
 fn rollouts() -> Vec<Defect> {
-    let rollout = |name, incident, what, adapter: Adapter, story, budget_seeds, properties| Defect {
-        name,
-        incident,
-        what,
-        planted: Planted { adapter, ..Planted::default() },
-        story,
-        budget_seeds,
-        properties,
-    };
     vec![
-        rollout(
+        adapter_does(
             "stale-path-wins",
             "FLINK-35292",
             "the plan is not asked for, and the path of an old savepoint is still in the job's settings",
@@ -149,7 +145,7 @@ fn rollouts() -> Vec<Defect> {
             3,
             &[property::NEVER_BACK],
         ),
-        rollout(
+        adapter_does(
             "starts-empty",
             "FLINK-35857",
             "the plan is not asked for, and the job's settings name nothing: the next rollout starts empty",
@@ -158,7 +154,7 @@ fn rollouts() -> Vec<Defect> {
             3,
             &[property::NEVER_BACK],
         ),
-        rollout(
+        adapter_does(
             "skips-what-cannot-be-read",
             "FLINK-22502",
             "a restore leaves out checkpoints whose files cannot be read, and goes on from an older one",
@@ -167,7 +163,7 @@ fn rollouts() -> Vec<Defect> {
             3,
             &[property::NEVER_BACK],
         ),
-        rollout(
+        adapter_does(
             "old-graph-is-kept",
             "FLINK-30527",
             "a launcher uses a stored graph that was made from other code",

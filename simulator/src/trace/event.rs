@@ -136,3 +136,14 @@ pub enum JobStatus {
     /// The user wanted it.
     Canceled,
 }
+
+impl JobStatus {
+    /// As Flink names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "FINISHED",
+            Self::Failed => "FAILED",
+            Self::Canceled => "CANCELED",
+        }
+    }
+}
