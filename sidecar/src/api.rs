@@ -42,8 +42,8 @@ use crate::leadership::Leadership;
 use crate::metrics::Metrics;
 use crate::observation::Observation;
 use crate::planner::Wish;
-use crate::runtime::World;
 use crate::savepoints::Savepoints;
+use crate::world::World;
 
 /// The newest epoch, on every answer.
 pub const EPOCH_HEADER: HeaderName = HeaderName::from_static("holdfast-epoch");

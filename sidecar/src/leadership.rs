@@ -5,7 +5,7 @@
 
 mod actor;
 mod journal;
-pub(crate) mod preparing;
+mod preparing;
 mod restore;
 
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@
 //! | effect | file |
 //! | --- | --- |
 //! | drives the two machines, asks the store, checks the fence | [`leadership`] |
-//! | says what the next generation would restore | [`preview`] |
+//! | drives the planner and verifies what it asks for | `planning.rs`; [`preview`] says what the next generation would restore |
 //! | asks the API server, writes Events | [`election`] |
 //! | asks the JobManager's REST API | [`job_manager`], [`observation`] |
 //! | takes savepoints and follows them to their end | [`savepoints`] |
@@ -56,3 +56,5 @@ pub mod views;
 pub mod wishes;
 
 mod logging;
+mod planning;
+mod world;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ha_store::{Answer, Change, Clock, Entropy, Epoch, IdempotencyKey, JobId, Store, StoreError};
 use serde::Serialize;
+use snapshot::Stores;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -39,6 +40,8 @@ pub struct Surroundings {
     pub entropy: Arc<dyn Entropy>,
     /// How the JobManager is reached.
     pub connect: Arc<dyn Connect>,
+    /// Where the files of snapshots are.
+    pub snapshots: Arc<Stores>,
     /// Where writes are counted.
     pub metrics: Arc<Metrics>,
 }

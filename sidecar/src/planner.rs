@@ -1,7 +1,7 @@
 //! What a generation restores: a pure function of what is recorded, what is wished, and what verification found.
 //!
 //! It never reads a file. Where it needs to know whether a snapshot can be restored it says so ([`Step::Verify`]), and is
-//! asked again with the answer. The driver is [`crate::leadership`].
+//! asked again with the answer. It is driven by `planning.rs`.
 //!
 //! Its rules:
 //!
@@ -16,6 +16,8 @@
 //!   nothing pinned beside it. A savepoint is its owner's.
 
 mod words;
+
+pub(crate) use words::first_of;
 
 use std::collections::BTreeMap;
 
@@ -163,7 +165,6 @@ impl<'a> Planner<'a> {
         }
         let mut passed_over: Vec<String> = Vec::new();
         for (rank, candidate) in lineage.iter().enumerate() {
-            let pointer = &candidate.snapshot.pointer.external_pointer;
             match self.judge(candidate) {
                 Judged::Verify(pointer) => return Step::Verify(pointer),
                 Judged::Unanswered(why) => return Step::Refuse(words::unanswered(candidate, &why)),
@@ -177,13 +178,8 @@ impl<'a> Planner<'a> {
                     }
                     let strategy = self.wish.strategy.to_string();
                     let why = words::newest(&strategy, candidate, &how, &passed_over);
-                    let snapshot = PlannedSnapshot {
-                        id,
-                        kind: candidate.snapshot.pointer.kind,
-                        external_pointer: pointer.clone(),
-                    };
                     let own = rank == 0 && self.wish.strategy == Strategy::LatestState;
-                    return self.restore(&strategy, snapshot, own, why);
+                    return self.restore(&strategy, candidate.planned(id), own, why);
                 }
             }
         }
@@ -207,13 +203,7 @@ impl<'a> Planner<'a> {
                 if let Some(refusal) = self.too_old(candidate) {
                     return Step::Refuse(refusal);
                 }
-                let pointer = &candidate.snapshot.pointer;
-                let snapshot = PlannedSnapshot {
-                    id,
-                    kind: pointer.kind,
-                    external_pointer: pointer.external_pointer.clone(),
-                };
-                self.restore(strategy, snapshot, false, words::named(strategy, candidate, &how))
+                self.restore(strategy, candidate.planned(id), false, words::named(strategy, candidate, &how))
             }
         }
     }
@@ -304,19 +294,14 @@ impl<'a> Planner<'a> {
     }
 
     fn empty(&self, strategy: &str, first_start: bool, why: String) -> Step {
-        Step::Plan(Box::new(RestorePlan {
-            snapshot: None,
-            first_start,
-            claim_mode: ClaimMode::NoClaim,
-            ..self.draft(strategy, why)
-        }))
+        Step::Plan(Box::new(RestorePlan { first_start, ..self.draft(strategy, why) }))
     }
 
     /// `own`: it is the newest of the lineage, so whatever the deployment has was made for it.
     fn restore(&self, strategy: &str, snapshot: PlannedSnapshot, own: bool, why: String) -> Step {
-        let pinned = self.state.snapshots().filter(|(_, s)| s.pinned);
+        let mut pinned = self.state.snapshots().filter(|(_, s)| s.pinned);
         // Checkpoints share files, so a pin on one keeps them from all of them.
-        let pinned_beside = pinned.into_iter().any(|(_, s)| {
+        let pinned_beside = pinned.any(|(_, s)| {
             s.pointer.kind == SnapshotKind::Checkpoint
                 || s.pointer.external_pointer == snapshot.external_pointer
         });
@@ -330,12 +315,12 @@ impl<'a> Planner<'a> {
         };
         Step::Plan(Box::new(RestorePlan {
             snapshot: Some(snapshot),
-            first_start: false,
             claim_mode,
             ..self.draft(strategy, why)
         }))
     }
 
+    /// A plan that starts without state.
     fn draft(&self, strategy: &str, why: String) -> RestorePlan {
         RestorePlan {
             generation: self.circumstances.generation.to_owned(),
@@ -349,6 +334,15 @@ impl<'a> Planner<'a> {
             epoch: self.circumstances.epoch,
             taken_by: None,
         }
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate<'_> {
+    fn planned(&self, id: u64) -> PlannedSnapshot {
+        let pointer = &self.snapshot.pointer;
+        PlannedSnapshot { id, kind: pointer.kind, external_pointer: pointer.external_pointer.clone() }
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ha_store::DeploymentState;
 use snapshot::Stores;
 
-use crate::leadership::preparing::verify;
-use crate::planner::{self, Circumstances, Step, Wish};
+use crate::planner::{Circumstances, Wish};
+use crate::planning;
 use crate::views::{NextView, PlanDetails};
 
 /// How the next generation is called as long as nobody has named it.
@@ -16,20 +16,14 @@ const NEXT: &str = "(next)";
 /// People wait for this answer, and a probe of theirs may not: shorter than any answer of the API may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Asks the planner until it has what it needs. Each snapshot is verified once.
+/// The planner's word on this state.
 pub async fn next(state: &DeploymentState, wish: &Wish, snapshots: &Stores, now_ms: i64) -> NextView {
     let circumstances = Circumstances { generation: NEXT, epoch: state.epoch(), now_ms };
+    let mut found = BTreeMap::new();
     let planned = async {
-        let mut found = BTreeMap::new();
-        loop {
-            match planner::plan(state, wish, &circumstances, &found) {
-                Step::Plan(plan) => return NextView::Plan { plan: Box::new(PlanDetails::from(&*plan)) },
-                Step::Refuse(why) => return NextView::Refused { why },
-                Step::Verify(pointer) => {
-                    let answer = verify(snapshots, &pointer).await;
-                    found.insert(pointer, answer);
-                }
-            }
+        match planning::decide(state, wish, &circumstances, snapshots, &mut found).await {
+            Ok(plan) => NextView::Plan { plan: Box::new(PlanDetails::from(&plan)) },
+            Err(why) => NextView::Refused { why },
         }
     };
     let limit_s = LIMIT.as_secs();

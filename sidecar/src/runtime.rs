@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::{StreamExt, stream};
-use ha_store::{BackendOptions, BlobRef, Clock, Entropy, Store, StoreError, SystemClock, SystemEntropy};
-use object_store::ObjectStore;
+use ha_store::{BackendOptions, BlobRef, Store, StoreError, SystemClock, SystemEntropy};
 use snapshot::Stores;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,27 +17,11 @@ use tokio::task::JoinHandle;
 use crate::api::{self, Api};
 use crate::config::{Config, Election};
 use crate::election::{self, Announcer, Reason, infer_client};
-use crate::job_manager::{Connect, TcpConnect};
+use crate::job_manager::TcpConnect;
 use crate::leadership::{Candidacy, Leadership, Options};
 use crate::metrics::Metrics;
 use crate::observation::{self, Observation};
-
-/// What the process takes from whoever starts it. The simulator hands over its own.
-#[derive(Clone)]
-pub struct World {
-    /// The wall clock, for people's eyes only.
-    pub clock: Arc<dyn Clock>,
-    /// Where ids and nonces come from.
-    pub entropy: Arc<dyn Entropy>,
-    /// Where the log is.
-    pub backend: Arc<dyn ObjectStore>,
-    /// The API server, for an election through a Lease.
-    pub kubernetes: Option<kube::Client>,
-    /// Where the files of snapshots are, to verify what is restored.
-    pub snapshots: Arc<Stores>,
-    /// How the JobManager's REST API is reached.
-    pub connect: Arc<dyn Connect>,
-}
+pub use crate::world::World;
 
 /// `holdfast run`: until SIGTERM or SIGINT. A second one ends the process at once.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -276,6 +259,7 @@ fn observe(
         clock: world.clock.clone(),
         entropy: world.entropy.clone(),
         connect: world.connect.clone(),
+        snapshots: world.snapshots.clone(),
         metrics: metrics.clone(),
     };
     Observation::start(options, surroundings)

@@ -3,16 +3,13 @@
 //! The same for the API and for commands that write to the store themselves. Nothing is written here; what may be written is
 //! decided by the store.
 
-use ha_store::{Change, Reset, SnapshotKind};
+use ha_store::{Change, Refusal, Reset, SnapshotKind};
 use serde::{Deserialize, Serialize};
 use snapshot::Stores;
 
-use crate::leadership::preparing::verify;
-use crate::planner::Found;
+use crate::planner::{Found, first_of};
+use crate::planning::verify;
 use crate::views::{SnapshotView, SnapshotsView, Standing, find};
-
-/// Beyond so many a person does not read on.
-const SHOWN_MAX: usize = 3;
 
 /// Why a wish is not granted. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,11 +61,7 @@ pub fn to_pin(view: &SnapshotsView, name: &str, pinned: bool) -> Result<Snapshot
     let found = chosen(view, name)?.ok_or_else(|| unknown(view, name))?;
     let flinks_own = found.state == Standing::Active && found.kind == SnapshotKind::Checkpoint;
     if pinned && flinks_own {
-        return Err(Declined::Refused(format!(
-            "checkpoint {} is live, and Flink deletes its files when newer ones take its place; to keep this state, \
-             take a savepoint with `holdfast savepoint` and pin that",
-            found.id
-        )));
+        return Err(Declined::Refused(Refusal::NotPinnable { id: found.id }.to_string()));
     }
     if pinned && is_gone(&found) {
         return Err(gone(&found));
@@ -199,14 +192,6 @@ fn unknown(view: &SnapshotsView, name: &str) -> Declined {
     Declined::Unknown(format!(
         "no snapshot {name:?} is known to deployment {deployment}; `holdfast snapshots list` shows those that are"
     ))
-}
-
-fn first_of(list: &[String]) -> String {
-    let shown = list.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
-    match list.len().saturating_sub(SHOWN_MAX) {
-        0 => shown,
-        more => format!("{shown}; and {more} more"),
-    }
 }
 
 #[cfg(test)]

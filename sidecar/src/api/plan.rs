@@ -8,18 +8,7 @@ use serde::Serialize;
 use super::Api;
 use super::problem::Problem;
 use super::request::{Params, UnderEpoch};
-
-/// What to do with the job's restore settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Restore {
-    /// Restore the snapshot, whatever the settings say.
-    Snapshot,
-    /// Start without state, whatever the settings say.
-    Empty,
-    /// Leave them as they were given.
-    Given,
-}
+use crate::views::Restore;
 
 #[derive(Debug, Serialize)]
 pub(super) struct JobPlan {
@@ -45,13 +34,11 @@ pub(super) async fn of_job(
 /// A generation's plan is for one job, the first; others that come later in the same generation bring their own settings.
 fn for_job(plan: &RestorePlan, job: &JobId) -> JobPlan {
     let taken_by_another = plan.taken_by.as_ref().filter(|taker| *taker != job);
-    let (restore, why) = match (taken_by_another, &plan.snapshot, plan.first_start) {
-        (Some(other), ..) => {
+    let (restore, why) = match taken_by_another {
+        Some(other) => {
             (Restore::Given, format!("job {other} has the plan of this generation; this one is new in it"))
         }
-        (None, Some(_), _) => (Restore::Snapshot, plan.why.clone()),
-        (None, None, true) => (Restore::Given, plan.why.clone()),
-        (None, None, false) => (Restore::Empty, plan.why.clone()),
+        None => (Restore::of(plan), plan.why.clone()),
     };
     JobPlan {
         generation: plan.generation.clone(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use ha_store::{
-    Answer, BackendOptions, Change, Claim, Clock, DeploymentName, DeploymentState, IdempotencyKey, ResultId,
-    ResultKind, SessionId, Store, StoreError, StoreOptions, StoreUrl, SystemClock, SystemEntropy,
+    Answer, BackendOptions, Change, Claim, Clock, DeploymentName, DeploymentState, IdempotencyKey, SessionId,
+    Store, StoreError, StoreOptions, StoreUrl, SystemClock, SystemEntropy,
 };
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
@@ -242,11 +242,9 @@ fn may_claim(state: &DeploymentState, depose: bool) -> Result<(), String> {
 
 /// Whether some job ended in this generation, and none holds anything that one which still runs would need.
 fn has_ended(state: &DeploymentState) -> bool {
-    let results = state.results.of(ResultKind::Jobs);
-    let mut ended = !results.is_empty();
+    let mut ended = !state.results.jobs.is_empty();
     for (id, job) in &state.jobs {
-        let result = ResultId::try_from(id.as_str()).ok();
-        let over = job.ended.is_some() || result.is_some_and(|result| results.contains_key(&result));
+        let over = state.has_ended(id);
         if !over && (job.graph.is_some() || !job.checkpoints.is_empty()) {
             return false;
         }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::journal::Journal;
-use super::preparing::{NotPrepared, Prepared, Preparing};
+use super::preparing::{NotPrepared, Preparing};
 use super::{
     Attached, Candidacy, Command, LeadershipView, OpenError, Options, PublishError, SESSION_EVENTS_MAX,
     SessionEvent, restore,
@@ -39,8 +39,6 @@ pub(super) struct Actor {
     store_trouble: Option<String>,
     /// Why the last grant was refused, as it was announced.
     refused: Option<String>,
-    /// The plan that was made for the grant that comes next, in words.
-    planned: Option<String>,
     journal: Journal,
     /// Answers that are on their way: from the store, and from streams that end.
     pending: FuturesUnordered<Pin<Box<dyn Future<Output = Answer> + Send>>>,
@@ -52,7 +50,7 @@ pub(super) struct Actor {
 /// What one of the pending futures found.
 enum Answer {
     StreamEnded(SessionId, Attachment),
-    Claimed(SessionId, Result<Prepared, NotPrepared>),
+    Claimed(SessionId, Result<Epoch, NotPrepared>),
     Resumed(SessionId, Epoch, Result<(), StoreError>),
     Checked(Epoch, Result<Arc<View>, StoreError>),
 }
@@ -82,7 +80,6 @@ impl Actor {
             owned: None,
             store_trouble: None,
             refused: None,
-            planned: None,
             journal: Journal::default(),
             pending: FuturesUnordered::new(),
             view_out,
@@ -202,11 +199,9 @@ impl Actor {
                 self.streams.remove(&session);
                 self.stream_ended(session, attachment, "the connection of the JobManager ended");
             }
-            Answer::Claimed(session, Ok(prepared)) => {
-                let epoch = prepared.epoch;
+            Answer::Claimed(session, Ok(epoch)) => {
                 self.own(epoch);
                 self.refused = None;
-                self.planned = prepared.new_plan.map(|plan| plan.why);
                 self.observe(Observation::Claimed { session, epoch });
             }
             Answer::Claimed(_, Err(NotPrepared::Refused(reason))) => self.restore_refused(reason),
@@ -333,8 +328,7 @@ impl Actor {
                 } else {
                     let message = format!("a JobManager was granted leadership under epoch {epoch}");
                     self.options.announcer.announce(Reason::LeaderElected, &message);
-                    let plan =
-                        self.planned.take().unwrap_or_else(|| restore::in_words(&self.store.view().state));
+                    let plan = restore::in_words(&self.store.view().state);
                     self.note("restore-planned", plan.clone());
                     self.options.announcer.announce(Reason::RestorePlanned, &plan);
                 }

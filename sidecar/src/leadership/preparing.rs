@@ -11,9 +11,10 @@ use ha_store::{
     Change, Claim, Clock, DeploymentState, Entropy, Epoch, IdempotencyKey, RestorePlan, SessionId, Store,
     StoreError,
 };
-use snapshot::{Stores, Verdict, VerifyError, VerifyOptions};
+use snapshot::Stores;
 
-use crate::planner::{self, Circumstances, Found, Step, Wish};
+use crate::planner::{Circumstances, Found, Wish};
+use crate::planning;
 
 /// Who asks, for which generation, and what is to be restored in it.
 #[derive(Debug, Clone)]
@@ -27,14 +28,6 @@ pub(super) struct Preparing {
     pub(super) wish: Wish,
 }
 
-/// A grant that can be made.
-#[derive(Debug, Clone)]
-pub(super) struct Prepared {
-    pub(super) epoch: Epoch,
-    /// The plan, if it was made for this grant and not for an earlier one of the generation.
-    pub(super) new_plan: Option<RestorePlan>,
-}
-
 /// Why nobody is granted.
 #[derive(Debug)]
 pub(super) enum NotPrepared {
@@ -44,16 +37,13 @@ pub(super) enum NotPrepared {
     Refused(String),
 }
 
-/// What a plan names and a person may follow; more would make a record of a sentence.
-const MISSING_SHOWN_MAX: usize = 3;
-
 /// Tries to write a plan whose outcome is unknown. Each waits for the store's own deadline.
 const PLAN_ATTEMPTS_MAX: u32 = 3;
 
 // === impl Preparing ===
 
 impl Preparing {
-    pub(super) async fn prepare(&self, session: SessionId) -> Result<Prepared, NotPrepared> {
+    pub(super) async fn prepare(&self, session: SessionId) -> Result<Epoch, NotPrepared> {
         let mut found = BTreeMap::new();
         if !self.is_planned(&self.store.view().state) {
             let view = self.store.refresh().await?;
@@ -69,41 +59,27 @@ impl Preparing {
             epoch_hint: 0,
         };
         let claimed = self.store.claim(claim).await?;
-        let new_plan = match &claimed.view.state.plan {
-            Some(_) => None,
-            None => {
-                let plan = self.plan(&claimed.view.state, claimed.epoch, &mut found).await?;
-                self.write(plan.clone()).await?;
-                Some(plan)
-            }
-        };
-        Ok(Prepared { epoch: claimed.epoch, new_plan })
+        if claimed.view.state.plan.is_none() {
+            let plan = self.plan(&claimed.view.state, claimed.epoch, &mut found).await?;
+            self.write(plan).await?;
+        }
+        Ok(claimed.epoch)
     }
 
     fn is_planned(&self, state: &DeploymentState) -> bool {
         state.generation.as_ref() == Some(&self.generation) && state.plan.is_some()
     }
 
-    /// Asks the planner until it has what it needs. Each snapshot is verified once.
     async fn plan(
         &self,
         state: &DeploymentState,
         epoch: Epoch,
         found: &mut BTreeMap<String, Found>,
     ) -> Result<RestorePlan, NotPrepared> {
-        loop {
-            let now_ms = self.clock.wall_ms();
-            let circumstances = Circumstances { generation: &self.generation, epoch, now_ms };
-            match planner::plan(state, &self.wish, &circumstances, found) {
-                Step::Plan(plan) => return Ok(*plan),
-                Step::Refuse(reason) => return Err(NotPrepared::Refused(reason)),
-                Step::Verify(pointer) => {
-                    tracing::info!(event = "verifying", "verifying {pointer} before it is restored");
-                    let answer = verify(&self.snapshots, &pointer).await;
-                    found.insert(pointer, answer);
-                }
-            }
-        }
+        let now_ms = self.clock.wall_ms();
+        let circumstances = Circumstances { generation: &self.generation, epoch, now_ms };
+        let decided = planning::decide(state, &self.wish, &circumstances, &self.snapshots, found).await;
+        decided.map_err(NotPrepared::Refused)
     }
 
     async fn write(&self, plan: RestorePlan) -> Result<(), NotPrepared> {
@@ -119,38 +95,6 @@ impl Preparing {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-}
-
-/// What the snapshot there is good for.
-pub(crate) async fn verify(snapshots: &Stores, pointer: &str) -> Found {
-    let found = match snapshot::verify(snapshots, pointer, &VerifyOptions::default()).await {
-        Ok(found) => found,
-        Err(error @ VerifyError::Place(snapshot::PlaceError::NoClient { .. })) => {
-            return Found::Unverifiable { why: error.to_string() };
-        }
-        Err(error) => return Found::Unknown { why: error.to_string() },
-    };
-    let missing = found.missing.iter().map(|path| format!("{path} is not there"));
-    let short = found.too_short.iter().map(|path| format!("{path} is shorter than recorded"));
-    let unanswered = found.unknown.iter().map(|file| format!("{}: {}", file.path, file.error));
-    let unreadable = found.unreadable.iter().map(|unreadable| unreadable.message.clone());
-    match (found.verdict, found.checkpoint_id) {
-        (Verdict::Ok, Some(id)) => Found::Restorable { id, files: found.references.len() },
-        (Verdict::Broken, _) => {
-            Found::Broken { what: shown(missing.chain(short).chain(unreadable).collect()) }
-        }
-        (Verdict::Ok, None) | (Verdict::Unknown, _) => {
-            Found::Unknown { why: shown(unanswered.chain(unreadable).collect()) }
-        }
-    }
-}
-
-fn shown(list: Vec<String>) -> String {
-    let first = list.iter().take(MISSING_SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
-    match list.len().saturating_sub(MISSING_SHOWN_MAX) {
-        0 => first,
-        more => format!("{first}; and {more} more"),
     }
 }
 

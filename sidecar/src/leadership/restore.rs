@@ -9,7 +9,8 @@ const JOBS_SHOWN_MAX: usize = 3;
 pub(super) fn in_words(state: &DeploymentState) -> String {
     let restorable = state.jobs.values().any(|job| !job.checkpoints.is_empty());
     if !restorable && state.jobs.values().all(|job| job.ended.is_none()) {
-        return "nothing to restore: no checkpoint is recorded, so the job starts empty".into();
+        let nothing = || "nothing to restore: no checkpoint is recorded, so the job starts empty".into();
+        return state.plan.as_ref().map_or_else(nothing, |plan| plan.why.clone());
     }
     let mut words: Vec<_> =
         state.jobs.iter().take(JOBS_SHOWN_MAX).map(|(id, job)| format!("job {id} {}", of_job(job))).collect();
@@ -58,6 +59,16 @@ mod tests {
     fn what_is_certainly_empty_is_said_to_be() {
         let words = in_words(&DeploymentState::default());
         assert_eq!(words, "nothing to restore: no checkpoint is recorded, so the job starts empty");
+    }
+
+    #[test]
+    fn before_the_first_checkpoint_it_is_what_the_plan_says() {
+        let plan = json!({"generation": "g", "strategy": "latest-state", "snapshot": null, "first_start": false,
+            "claim_mode": "CLAIM", "allow_non_restored_state": false, "why": "checkpoint 17 is the newest",
+            "planned_at_ms": 1, "epoch": 1, "taken_by": JOB});
+        let plan = serde_json::from_value(plan).expect("a plan");
+        let begun = DeploymentState { plan: Some(plan), ..DeploymentState::default() };
+        assert_eq!(in_words(&begun), "checkpoint 17 is the newest");
     }
 
     #[test]

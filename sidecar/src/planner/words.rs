@@ -165,7 +165,8 @@ pub(super) fn kind_of_path(path: &str) -> SnapshotKind {
     if is_checkpoint { SnapshotKind::Checkpoint } else { SnapshotKind::Savepoint }
 }
 
-fn first_of(list: &[String]) -> String {
+/// The first few of them, and how many more there are.
+pub(crate) fn first_of(list: &[String]) -> String {
     let shown = list.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
     match list.len().saturating_sub(SHOWN_MAX) {
         0 => shown,

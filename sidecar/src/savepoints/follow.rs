@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ha_store::{
-    BackendOptions, Change, DeploymentState, Epoch, JobId, PointerRecord, ResultId, ResultKind, Snapshot,
-    SnapshotKind,
+    Change, DeploymentState, Epoch, JobId, PointerRecord, ResultId, ResultKind, Snapshot, SnapshotKind,
 };
 use http::StatusCode;
 use snapshot::{Stores, VerifyOptions};
@@ -174,7 +173,7 @@ impl Following {
         if let Some(trouble) = trouble {
             tracing::debug!("{trouble}; reading the savepoint's own file instead");
         }
-        let id = checkpoint_id(location).await?;
+        let id = checkpoint_id(&observation.around().snapshots, location).await?;
         let pointer = PointerRecord {
             external_pointer: location.to_owned(),
             kind: SnapshotKind::Savepoint,
@@ -276,10 +275,9 @@ fn has_result(state: &DeploymentState, job: &JobId) -> bool {
 }
 
 /// The id that stands in the savepoint's own `_metadata` file.
-async fn checkpoint_id(location: &str) -> Result<u64, String> {
-    let stores = Stores::new(BackendOptions::default());
+async fn checkpoint_id(stores: &Stores, location: &str) -> Result<u64, String> {
     let options = VerifyOptions { metadata_only: true, ..VerifyOptions::default() };
-    let read = tokio::time::timeout(METADATA_LIMIT, snapshot::verify(&stores, location, &options)).await;
+    let read = tokio::time::timeout(METADATA_LIMIT, snapshot::verify(stores, location, &options)).await;
     let found = read
         .map_err(|_| format!("its _metadata file could not be read within {} s", METADATA_LIMIT.as_secs()))?
         .map_err(|error| error.to_string())?;

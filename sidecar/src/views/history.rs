@@ -91,12 +91,7 @@ fn by_grants<'s>(grants: impl Iterator<Item = &'s Grant>) -> Vec<GenerationView>
             generations.push(GenerationView::new(name));
         }
         let generation = generations.last_mut().expect("one was pushed");
-        generation.grants.push(GrantView {
-            epoch: grant.epoch,
-            holder: grant.holder.clone(),
-            session: grant.session.to_string(),
-            claimed_at_ms: grant.claimed_at_ms,
-        });
+        generation.grants.push(GrantView::from(grant));
     }
     generations
 }
@@ -130,6 +125,19 @@ fn forget_grants_of(forgotten: &mut VecDeque<GenerationView>, name: Option<Strin
 
 fn shown(kind: ResultKind, id: &ResultId, result: &ResultEntry) -> ResultView {
     ResultView { kind, id: id.clone(), status: result.status.clone(), clean: result.clean }
+}
+
+// === impl GrantView ===
+
+impl From<&Grant> for GrantView {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            epoch: grant.epoch,
+            holder: grant.holder.clone(),
+            session: grant.session.to_string(),
+            claimed_at_ms: grant.claimed_at_ms,
+        }
+    }
 }
 
 // === impl GenerationView ===

@@ -120,19 +120,27 @@ impl ResetView {
     }
 }
 
+// === impl Restore ===
+
+impl Restore {
+    /// For the job that takes the plan.
+    pub fn of(plan: &RestorePlan) -> Self {
+        match &plan.snapshot {
+            Some(_) => Self::Snapshot,
+            None if plan.first_start => Self::Given,
+            None => Self::Empty,
+        }
+    }
+}
+
 // === impl PlanDetails ===
 
 impl From<&RestorePlan> for PlanDetails {
     fn from(plan: &RestorePlan) -> Self {
-        let restore = match &plan.snapshot {
-            Some(_) => Restore::Snapshot,
-            None if plan.first_start => Restore::Given,
-            None => Restore::Empty,
-        };
         Self {
             generation: plan.generation.clone(),
             strategy: plan.strategy.clone(),
-            restore,
+            restore: Restore::of(plan),
             snapshot: plan.snapshot.as_ref().map(PlannedView::from),
             claim_mode: plan.claim_mode,
             allow_non_restored_state: plan.allow_non_restored_state,

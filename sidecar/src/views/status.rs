@@ -57,16 +57,10 @@ pub fn summary(state: &DeploymentState, now_ms: i64) -> StateSummary {
         };
         (id.clone(), summary)
     });
-    let grant = state.grant.as_ref().map(|grant| GrantView {
-        epoch: grant.epoch,
-        holder: grant.holder.clone(),
-        session: grant.session.to_string(),
-        claimed_at_ms: grant.claimed_at_ms,
-    });
     StateSummary {
         now_ms,
         recorded_generation: state.generation.clone(),
-        grant,
+        grant: state.grant.as_ref().map(GrantView::from),
         jobs: jobs.collect(),
         newest_snapshot: snapshots("", state, now_ms).snapshots.into_iter().find(|snapshot| snapshot.newest),
         plan: state.plan.as_ref().map(PlanDetails::from),
