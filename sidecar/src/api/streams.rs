@@ -30,17 +30,18 @@ pub(super) fn held(
 ) -> Response {
     let mut pings = interval_at(tokio::time::Instant::now() + PING_PERIOD, PING_PERIOD);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let body = stream::unfold((Box::pin(lines), pings, on_ping), |(mut lines, mut pings, on_ping)| async move {
-        let next = tokio::select! {
-            biased;
-            line = lines.next() => line?,
-            _ = pings.tick() => {
-                on_ping();
-                Bytes::from_static(PING)
-            }
-        };
-        Some((Ok::<_, Infallible>(next), (lines, pings, on_ping)))
-    });
+    let body =
+        stream::unfold((Box::pin(lines), pings, on_ping), |(mut lines, mut pings, on_ping)| async move {
+            let next = tokio::select! {
+                biased;
+                line = lines.next() => line?,
+                _ = pings.tick() => {
+                    on_ping();
+                    Bytes::from_static(PING)
+                }
+            };
+            Some((Ok::<_, Infallible>(next), (lines, pings, on_ping)))
+        });
     let mut response = Body::from_stream(body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response

@@ -15,8 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::journal::Journal;
 use super::preparing::{NotPrepared, Preparing};
 use super::{
-    Attached, Candidacy, Command, LeadershipView, OpenError, OpenSession, Opening, Options, PublishError, Pulse,
-    SESSION_EVENTS_MAX, SessionEvent, restore,
+    Attached, Candidacy, Command, LeadershipView, OpenError, OpenSession, Opening, Options, PublishError,
+    Pulse, SESSION_EVENTS_MAX, SessionEvent, restore,
 };
 use crate::election::Reason;
 use crate::leaders::{Leaders, LeadersView};
