@@ -122,8 +122,10 @@ impl LearnedCommand {
             if place > arguments.len() {
                 return None;
             }
-            let properties = properties.iter().map(|property| format!("-D{property}"));
-            arguments.splice(place..place, properties);
+            // A later one would win over an earlier one of the same key.
+            let rest = without(arguments.split_off(place), properties);
+            arguments.extend(properties.iter().map(|property| format!("-D{property}")));
+            arguments.extend(rest);
         }
         Some(arguments)
     }
@@ -131,6 +133,23 @@ impl LearnedCommand {
 
 const CONFIGURATION_OPTIONS: [&str; 2] = ["--configDir", "-c"];
 const CLASS_PATH_OPTIONS: [&str; 3] = ["-classpath", "-cp", "--class-path"];
+
+/// Arguments of Flink without the dynamic properties (`-Dkey=value`, or in two words) whose keys `properties` has.
+fn without(arguments: Vec<String>, properties: &[String]) -> Vec<String> {
+    let keys: Vec<&str> =
+        properties.iter().filter_map(|property| Some(property.split_once('=')?.0)).collect();
+    let is_set = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| keys.contains(&key));
+    let mut kept = Vec::with_capacity(arguments.len());
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        if argument == "-D" && arguments.peek().is_some_and(|pair| is_set(pair)) {
+            arguments.next();
+        } else if !argument.strip_prefix("-D").is_some_and(is_set) {
+            kept.push(argument);
+        }
+    }
+    kept
+}
 
 async fn wait_for_jvm(proc: &Path) -> Result<PathBuf, NotLearned> {
     let give_up = Instant::now() + LEARN_LIMIT;
@@ -209,6 +228,15 @@ mod tests {
         let expected = "-XX:+UseSerialGC -Xmx1g -classpath lib/a.jar:/lib/b.jar::: org.apache.flink.Entry \
                         --configDir /conf -Drest.bind-port=0 -D k=v --job-classname J -c x";
         assert_eq!(arguments, expected);
+    }
+
+    #[test]
+    fn a_property_of_the_command_line_does_not_win_over_a_spares() {
+        let mut learned = learned();
+        let line = "org.apache.flink.Entry --configDir /conf -D rest.bind-port=8081 -Drest.bind-port=8082 -D a=b J -Dc=d";
+        learned.arguments = line.split(' ').map(str::to_owned).collect();
+        let arguments = learned.arguments_with(&[], &strings(&["rest.bind-port=0"])).unwrap().join(" ");
+        assert_eq!(arguments, "org.apache.flink.Entry --configDir /conf -Drest.bind-port=0 -D a=b J -Dc=d");
     }
 
     #[test]
