@@ -16,6 +16,9 @@ import java.util.UUID;
 /** The addresses of the leader's components as of one moment; immutable. */
 final class LeaderMap {
 
+    /** Older than every epoch: of a sidecar that nobody has published anything to since it started. */
+    private static final long NOBODYS = 0;
+
     final long epoch;
     private final Map<String, LeaderInformation> components;
 
@@ -32,7 +35,8 @@ final class LeaderMap {
             JsonNode leader = leaders.get(component);
             components.put(component, LeaderInformation.known(session(leader), Json.text(leader, "address")));
         }
-        return new LeaderMap(Json.number(event, "epoch"), components);
+        boolean nobodys = event.path("epoch").isNull();
+        return new LeaderMap(nobodys ? NOBODYS : Json.number(event, "epoch"), components);
     }
 
     private static UUID session(JsonNode leader) throws IOException {
