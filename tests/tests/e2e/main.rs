@@ -3,6 +3,10 @@
 //! `make test` prepares what they need; a missing part fails the test and names the command that makes it. They run one at a
 //! time. A cluster takes long to start, so one function per Flink version runs several rules on one cluster, and prints each.
 
+mod broken_snapshot;
+mod every_backend;
+mod flink_upgrade;
+mod generations;
 mod kept_running;
 mod latest_state;
 mod one_pod;
@@ -53,6 +57,11 @@ async fn after_any_end_the_next_generation_goes_on_from_the_newest_state() -> Re
 }
 
 #[tokio::test]
-async fn flink_2_2_goes_on_where_flink_1_20_was() -> Result<(), Failure> {
-    latest_state::upgrade_of_flink("1.20.5", "2.2.1").await
+async fn a_newer_flink_goes_on_where_the_one_before_was() -> Result<(), Failure> {
+    flink_upgrade::test("1.20.5", &["2.2.1", "2.3.0"]).await
+}
+
+#[tokio::test]
+async fn no_file_of_a_snapshot_is_missing_unseen_whatever_wrote_it() -> Result<(), Failure> {
+    every_backend::test("2.2.1").await
 }
