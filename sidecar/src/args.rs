@@ -9,6 +9,7 @@ mod gc;
 mod history;
 mod output;
 mod plan;
+mod prepare;
 mod remote;
 mod reset;
 mod savepoint;
@@ -45,6 +46,7 @@ enum Command {
     Exec(exec::Exec),
     /// Check the configuration, print the one in force, and exit
     CheckConfig(Configured),
+    Prepare(prepare::Prepare),
     /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory
     InstallAdapter(InstallAdapter),
     /// Say who leads, what is running, and what the newest state is
@@ -108,6 +110,7 @@ impl Args {
                 Ok(config) => print(&Settings::from(&config)),
                 Err(error) => refuse(&error),
             },
+            Command::Prepare(prepare) => prepare.run(),
             Command::InstallAdapter(install) => match install.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => refuse(&error),
@@ -124,12 +127,17 @@ impl Args {
 }
 
 impl InstallAdapter {
-    /// Copied aside and renamed, so that a Flink that starts meanwhile never sees half a jar.
+    /// Copied aside and renamed, so that a Flink that starts meanwhile never sees half a jar. With the time of the original: a JVM
+    /// takes a class-data archive only with jars of the time that it was made with.
     fn run(self) -> anyhow::Result<()> {
         let Self { to, from } = self;
         let aside = to.join(format!(".{ADAPTER_JAR}.{}", std::process::id()));
         std::fs::copy(&from, &aside)
             .with_context(|| format!("cannot copy {} (--from) to {} (--to)", from.display(), to.display()))?;
+        let modified = std::fs::metadata(&from).and_then(|original| original.modified());
+        modified
+            .and_then(|modified| std::fs::File::options().write(true).open(&aside)?.set_modified(modified))
+            .with_context(|| format!("cannot give the copy in {} (--to) the time of its original", to.display()))?;
         std::fs::rename(&aside, to.join(ADAPTER_JAR))
             .with_context(|| format!("cannot rename the copy in {} (--to)", to.display()))
     }

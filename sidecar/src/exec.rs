@@ -8,6 +8,7 @@
 //! | when a process is started, killed and given up; pure | [`supervisor`], and [`budget`] for crashes |
 //! | the command line that Flink's scripts end in | [`learned`] |
 //! | whether it still holds | [`fingerprint`] |
+//! | whether a class-data archive fits it | [`archive`] |
 //! | the effects: processes and signals, what the sidecar says, and this file, which drives | `processes.rs`, `sightings.rs` |
 //!
 //! # What it must never do
@@ -16,6 +17,7 @@
 //! * Start a job again that has ended: statuses 0 and 163 are the job's and are passed through.
 //! * Decide who leads. A spare is a JobManager like any other: the sidecar grants it, under a new epoch, when the one before is gone.
 
+pub mod archive;
 pub mod budget;
 pub mod fingerprint;
 pub mod learned;
