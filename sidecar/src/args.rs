@@ -137,7 +137,9 @@ impl InstallAdapter {
         let modified = std::fs::metadata(&from).and_then(|original| original.modified());
         modified
             .and_then(|modified| std::fs::File::options().write(true).open(&aside)?.set_modified(modified))
-            .with_context(|| format!("cannot give the copy in {} (--to) the time of its original", to.display()))?;
+            .with_context(|| {
+                format!("cannot give the copy in {} (--to) the time of its original", to.display())
+            })?;
         std::fs::rename(&aside, to.join(ADAPTER_JAR))
             .with_context(|| format!("cannot rename the copy in {} (--to)", to.display()))
     }

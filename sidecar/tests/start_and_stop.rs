@@ -229,7 +229,7 @@ fn the_adapter_is_installed_whole_or_the_missing_place_is_named() {
     let (jar, lib) = (dir.path().join("a.jar"), dir.path().join("lib"));
     std::fs::write(&jar, "jar").unwrap();
     // A class-data archive fits jars of the time that it was made with: a copy keeps it.
-    let modified = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let modified = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
     std::fs::File::options().write(true).open(&jar).unwrap().set_modified(modified).unwrap();
     let install = |to: &Path| {
         let mut command =

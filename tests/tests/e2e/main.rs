@@ -5,6 +5,7 @@
 
 mod latest_state;
 mod one_pod;
+mod prepared;
 mod spared_main;
 mod two_pods;
 mod two_sidecars;
@@ -49,4 +50,9 @@ async fn after_any_end_the_next_generation_goes_on_from_the_newest_state() -> Re
 #[tokio::test]
 async fn flink_2_2_goes_on_where_flink_1_20_was() -> Result<(), Failure> {
     latest_state::upgrade_of_flink("1.20.5", "2.2.1").await
+}
+
+#[tokio::test]
+async fn an_archive_can_be_made_when_an_image_is_built() -> Result<(), Failure> {
+    prepared::test("2.2.1").await
 }
