@@ -335,7 +335,8 @@ fn directly(learned: &LearnedCommand, arguments: &[String]) -> Command {
 }
 
 /// Variables that are not UTF-8 are passed on to every process, and looked at by nobody.
-fn environment() -> BTreeMap<String, String> {
+/// The variables of this process that are text.
+pub(crate) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

@@ -2,7 +2,6 @@
 
 mod watch;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::net::SocketAddr;
@@ -23,6 +22,7 @@ use super::classes::Classes;
 use super::home::FlinkHome;
 use crate::config::Config;
 use crate::exec::archive::{self, Surroundings};
+use crate::exec::environment;
 use crate::exec::learned::LearnedCommand;
 use crate::job_manager::TcpConnect;
 use crate::runtime::{self, World};
@@ -199,8 +199,7 @@ impl Training<'_> {
         given.extend(self.properties());
         let command = self.command(&given);
         let mut child = Child::start("JobManager", command, &self.log("jobmanager-first"))?;
-        let ours: BTreeMap<String, String> = std::env::vars().collect();
-        let learned = match LearnedCommand::of_process(child.id(), &given, &ours).await {
+        let learned = match LearnedCommand::of_process(child.id(), &given, &environment()).await {
             Ok(learned) => learned,
             Err(error) => {
                 child.require_alive()?;
