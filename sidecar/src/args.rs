@@ -9,6 +9,7 @@ mod gc;
 mod history;
 mod output;
 mod plan;
+mod prepare;
 mod remote;
 mod reset;
 mod savepoint;
@@ -17,7 +18,7 @@ mod source;
 mod status;
 mod words;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ enum Command {
     Exec(exec::Exec),
     /// Check the configuration, print the one in force, and exit
     CheckConfig(Configured),
+    Prepare(prepare::Prepare),
     /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory, and this program if asked
     InstallAdapter(InstallAdapter),
     /// Say who leads, what is running, and what the newest state is
@@ -114,6 +116,7 @@ impl Args {
                 Ok(config) => print(&Settings::from(&config)),
                 Err(error) => refuse(&error),
             },
+            Command::Prepare(prepare) => prepare.run(),
             Command::InstallAdapter(install) => match install.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => refuse(&error),
@@ -150,10 +153,13 @@ impl Configured {
     }
 }
 
-/// Copied aside and renamed, so that whoever looks meanwhile never sees half a file. Keeps the permissions.
+/// Copied aside and renamed, so that whoever looks meanwhile never sees half a file. Keeps the permissions, and the time: a JVM takes a
+/// class-data archive only with jars of the time that it was made with.
 fn install(from: &Path, to: &Path, name: &str) -> io::Result<()> {
     let aside = to.join(format!(".{name}.{}", std::process::id()));
     fs::copy(from, &aside)?;
+    let modified = fs::metadata(from)?.modified()?;
+    File::options().write(true).open(&aside)?.set_modified(modified)?;
     fs::rename(&aside, to.join(name))
 }
 

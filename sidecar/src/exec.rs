@@ -8,6 +8,7 @@
 //! | when a process is started, killed and given up; pure | [`supervisor`], and [`budget`] for crashes |
 //! | the command line that Flink's scripts end in | [`learned`] |
 //! | whether it still holds | [`fingerprint`] |
+//! | whether a class-data archive fits it | [`archive`] |
 //! | the effects: processes and signals, what the sidecar says, and this file, which drives | `processes.rs`, `sightings.rs` |
 //!
 //! # What it must never do
@@ -16,6 +17,7 @@
 //! * Start a job again that has ended: statuses 0 and 163 are the job's and are passed through.
 //! * Decide who leads. A spare is a JobManager like any other: the sidecar grants it, under a new epoch, when the one before is gone.
 
+pub mod archive;
 pub mod budget;
 pub mod fingerprint;
 pub mod learned;
@@ -36,6 +38,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use self::archive::using::Using;
 use self::learned::{LearnedCommand, NotLearned};
 use self::processes::{Processes, Signalled};
 use self::supervisor::{Action, End, Observation, Policy, Session, Slot, Supervisor};
@@ -54,6 +57,8 @@ pub struct Options {
     pub sidecar: Uri,
     /// Flink properties of a process in the second slot, `key=value`: ports that do not collide with those of the first.
     pub spare_properties: Vec<String>,
+    /// The class-data archive; `None`: the one in the Flink home, if there is one.
+    pub archive: Option<PathBuf>,
     /// Where a learned command is kept, for the next container.
     pub state_directory: Option<PathBuf>,
 }
@@ -99,6 +104,9 @@ struct Driver {
     supervisor: Supervisor,
     environment: BTreeMap<String, String>,
     processes: Processes,
+    archive: Using,
+    /// When each slot's process was started.
+    started_ms: BTreeMap<Slot, u64>,
     learned: Option<LearnedCommand>,
     learning: Option<BoxFuture<'static, Result<LearnedCommand, NotLearned>>>,
     started: Instant,
@@ -158,6 +166,8 @@ impl Driver {
             supervisor,
             environment: environment(),
             processes: Processes::default(),
+            archive: Using::new(options.archive.clone()),
+            started_ms: BTreeMap::new(),
             learned,
             learning: None,
             started: Instant::now(),
@@ -205,6 +215,8 @@ impl Driver {
         let actions = match event {
             Event::Ended(slot, end) => {
                 tracing::info!(event = "job-manager-ended", ?slot, "the JobManager ended with {end}");
+                let since_ms = self.started_ms.remove(&slot).unwrap_or(now_ms);
+                self.archive.ended(slot, end, now_ms - since_ms);
                 self.supervisor.step(now_ms, Observation::Ended(slot, end))
             }
             Event::Signalled(Signalled::ToEnd(signal)) => {
@@ -278,6 +290,7 @@ impl Driver {
         };
         command.env(PROCESS_VARIABLE, process);
         let pid = self.processes.start(slot, command)?;
+        self.started_ms.insert(slot, self.now_ms());
         tracing::info!(event = "job-manager-started", ?slot, pid, process, "started a JobManager {how}");
         if how != "directly" {
             let (given, ours) = (self.options.command.clone(), self.environment.clone());
@@ -294,10 +307,13 @@ impl Driver {
         };
         let Some(learned) = &self.learned else { return self.as_given(slot, "it is not learned yet") };
         let why = match learned.changes(&self.options.command, &self.environment) {
-            Ok(changes) if changes.is_empty() => match learned.arguments_with(&[], properties) {
-                Some(arguments) => return How::Directly(directly(learned, &arguments)),
-                None => "Flink's arguments are not recognized in it".to_owned(),
-            },
+            Ok(changes) if changes.is_empty() => {
+                let options = self.archive.options(slot, learned);
+                match learned.arguments_with(&options, properties) {
+                    Some(arguments) => return How::Directly(directly(learned, &arguments)),
+                    None => "Flink's arguments are not recognized in it".to_owned(),
+                }
+            }
             Ok(changes) => format!("something it depends on has changed: {}", changes.join(", ")),
             Err(error) => error.to_string(),
         };
@@ -332,8 +348,8 @@ fn directly(learned: &LearnedCommand, arguments: &[String]) -> Command {
     command
 }
 
-/// Variables that are not UTF-8 are passed on to every process, and looked at by nobody.
-fn environment() -> BTreeMap<String, String> {
+/// The variables of this process that are UTF-8. Others are passed on to every process, and looked at by nobody.
+pub(crate) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

@@ -173,6 +173,14 @@ impl JobManager {
         self.ask(Method::GET, &format!("/jobs/{job}/savepoints/{trigger_id}"), None).await
     }
 
+    /// Whatever is at `path`, which starts with a slash.
+    ///
+    /// # Errors
+    /// When there is no such answer.
+    pub async fn get(&self, path: &str) -> Result<Value, AskError> {
+        self.ask(Method::GET, path, None).await
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod observation;
 pub mod observer;
 pub mod planner;
+pub mod prepare;
 pub mod preview;
 pub mod runtime;
 pub mod savepoints;

@@ -228,6 +228,9 @@ fn the_adapter_is_installed_whole_or_the_missing_place_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (jar, lib) = (dir.path().join("a.jar"), dir.path().join("lib"));
     std::fs::write(&jar, "jar").unwrap();
+    // A class-data archive fits jars of the time that it was made with: a copy keeps it.
+    let modified = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    std::fs::File::options().write(true).open(&jar).unwrap().set_modified(modified).unwrap();
     let install = |to: &Path| {
         let mut command =
             holdfast(&["install-adapter", "--from", jar.to_str().unwrap(), "--to", to.to_str().unwrap()]);
@@ -241,6 +244,8 @@ fn the_adapter_is_installed_whole_or_the_missing_place_is_named() {
     assert!(install(&lib).status.success(), "again is fine");
     let names: Vec<_> = std::fs::read_dir(&lib).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["holdfast-flink-adapter.jar"]);
+    let copied = std::fs::metadata(lib.join("holdfast-flink-adapter.jar")).unwrap();
+    assert_eq!(copied.modified().unwrap(), modified);
 }
 
 /// A client of the private listener that needs no runtime.

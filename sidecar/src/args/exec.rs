@@ -52,6 +52,11 @@ pub(super) struct Exec {
     #[arg(long, env = "HOLDFAST_CRASH_WINDOW", value_name = "DURATION", default_value = "10m")]
     crash_window: SignedDuration,
 
+    /// A class-data archive that `holdfast prepare` made; with it a JVM starts faster. One that does not fit is ignored with a warning
+    /// [default: holdfast/jobmanager.jsa in the Flink home, if it is there]
+    #[arg(long, env = "HOLDFAST_ARCHIVE", value_name = "FILE")]
+    archive: Option<PathBuf>,
+
     /// Where the learned command is kept for the next container of this pod: an emptyDir volume. It can hold secrets, if the
     /// JobManager's command line does [default: it is not kept]
     #[arg(long, env = "HOLDFAST_STATE_DIR", value_name = "DIR")]
@@ -144,6 +149,7 @@ impl Exec {
             policy,
             sidecar,
             spare_properties: spare_properties(self.spare_property),
+            archive: self.archive,
             state_directory: self.state_dir,
         })
     }

@@ -10,6 +10,7 @@ mod generations;
 mod kept_running;
 mod latest_state;
 mod one_pod;
+mod prepared;
 mod spared_main;
 mod two_pods;
 mod two_sidecars;
@@ -64,4 +65,9 @@ async fn a_newer_flink_goes_on_where_the_one_before_was() -> Result<(), Failure>
 #[tokio::test]
 async fn no_file_of_a_snapshot_is_missing_unseen_whatever_wrote_it() -> Result<(), Failure> {
     every_backend::test("2.2.1").await
+}
+
+#[tokio::test]
+async fn an_archive_can_be_made_when_an_image_is_built() -> Result<(), Failure> {
+    prepared::test("2.2.1").await
 }

@@ -74,6 +74,7 @@ final class SidecarClient implements AutoCloseable {
                             // -Dhttp.proxyHost of the container must not send these requests elsewhere.
                             .proxy(HttpClient.Builder.NO_PROXY)
                             .executor(callbacks)
+                            .sslContext(new NoTls())
                             .build();
         }
         return http;

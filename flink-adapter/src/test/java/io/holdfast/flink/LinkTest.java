@@ -37,7 +37,11 @@ class LinkTest {
         Set<String> seen = new HashSet<>();
         // The classes of other generations are named by strings only, so that they are not reached from these.
         Deque<String> open =
-                new ArrayDeque<>(List.of(HoldfastHaServicesFactory.class.getName(), Generation.HA_SERVICES));
+                new ArrayDeque<>(
+                        List.of(
+                                HoldfastHaServicesFactory.class.getName(),
+                                Generation.HA_SERVICES,
+                                TrainingJob.class.getName()));
         int members = 0;
         while (!open.isEmpty()) {
             String name = open.pop();

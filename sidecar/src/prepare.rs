@@ -1,0 +1,177 @@
+//! `holdfast prepare`: makes a class-data archive, with which a JobManager's JVM starts faster.
+//!
+//! Most of the time that a JobManager takes to start goes into finding, parsing and verifying some ten thousand classes. A JVM can keep
+//! them as they are in memory and map them at its next start. To do so it must be shown what a recovery needs, so this module runs one:
+//! with a JobManager of *this* Flink, this JVM and this class path, a sidecar and a store of its own, and a small job.
+//! Needs neither a network nor the user's job, so that an image can be built with it.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | which Flink | `home.rs` |
+//! | the run: start, kill, recover and record, recover with the archive | `training.rs` |
+//! | its processes | `child.rs` |
+//! | what the archive was good for | [`classes`] |
+//! | whether it fits a command line, later | [`crate::exec::archive`] |
+//!
+//! # What it must never do
+//!
+//! * Leave a process behind, or listen to anything but loopback.
+//! * Leave half an archive where a whole one is looked for.
+
+pub mod classes;
+
+mod child;
+mod home;
+mod training;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use tempfile::TempDir;
+
+use self::classes::Classes;
+use self::home::FlinkHome;
+use crate::exec::archive::{self, Manifest};
+
+/// What is to be made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the archive is put; `None`: in the Flink home.
+    pub archive: Option<PathBuf>,
+    /// The Flink distribution.
+    pub flink_home: PathBuf,
+    /// Where the files of the training are left; `None`: they are removed.
+    pub keep: Option<PathBuf>,
+}
+
+/// What was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Prepared {
+    /// The archive.
+    pub archive: PathBuf,
+    /// Its length.
+    pub archive_bytes: u64,
+    /// The Flink.
+    pub flink: String,
+    /// The JVM.
+    pub java_version: String,
+    /// The classes of a recovery with the archive.
+    pub classes: Classes,
+    /// From the JVM's start to all tasks running, in a recovery without the archive.
+    pub recovery_without_ms: u64,
+    /// The same with it.
+    pub recovery_with_ms: u64,
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// What was given cannot be used; nothing was started.
+    #[error("{0:#}")]
+    Usage(anyhow::Error),
+    /// The training did not come to its end.
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}
+
+/// Where the training's files are, and whether they stay.
+enum Work {
+    Kept(PathBuf),
+    Removed(TempDir),
+}
+
+/// Makes an archive and its manifest. `tell` is given a line for each step.
+///
+/// # Errors
+/// [`PrepareError`]; an archive that was there before is still there then.
+pub async fn run(options: Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Prepared, PrepareError> {
+    let home = FlinkHome::of(&options.flink_home).map_err(PrepareError::Usage)?;
+    let archive = options.archive.unwrap_or_else(|| home.archive());
+    let place = directory_of(&archive).map_err(PrepareError::Usage)?;
+    let work = Work::new(options.keep.as_deref()).map_err(PrepareError::Usage)?;
+    let trained = training::run(&home, work.path(), tell).await;
+    let trained = trained.map_err(|error| PrepareError::Failed(work.explain(error)))?;
+    let archive_bytes = put(&trained, &home, &archive, &place).map_err(PrepareError::Failed)?;
+    tell(&format!("{} is made", archive.display()));
+    Ok(Prepared {
+        archive,
+        archive_bytes,
+        flink: home.version,
+        java_version: trained.java_version,
+        classes: trained.classes,
+        recovery_without_ms: trained.without_ms,
+        recovery_with_ms: trained.with_ms,
+    })
+}
+
+/// Makes the archive's directory.
+fn directory_of(archive: &Path) -> Result<PathBuf> {
+    let parent = archive.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let place = parent.unwrap_or(Path::new(".")).to_owned();
+    std::fs::create_dir_all(&place).with_context(|| {
+        format!("archive = {} (--archive): its directory cannot be made", archive.display())
+    })?;
+    Ok(place)
+}
+
+/// Puts archive and manifest in place, each aside first and renamed. Between the two an archive stands beside another one's
+/// manifest: their lengths differ, so that it is not used.
+fn put(trained: &training::Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Result<u64> {
+    let aside = |what: &str| place.join(format!(".holdfast-{}.{what}", std::process::id()));
+    let (new, new_manifest) = (aside("jsa"), aside("json"));
+    let copied = std::fs::copy(&trained.archive, &new);
+    let archive_bytes = copied.with_context(|| format!("cannot write {}", new.display()))?;
+    let manifest = Manifest {
+        holdfast: env!("CARGO_PKG_VERSION").to_owned(),
+        flink: home.version.clone(),
+        made_by: "holdfast prepare: dynamic archive of one recovery of the training job".to_owned(),
+        archive_bytes,
+        java_version: trained.java_version.clone(),
+        made_for: trained.made_for.clone(),
+    };
+    let text = serde_json::to_vec_pretty(&manifest).context("the manifest cannot be written as JSON")?;
+    std::fs::write(&new_manifest, text)
+        .with_context(|| format!("cannot write {}", new_manifest.display()))?;
+    let put = std::fs::rename(&new_manifest, archive::manifest_of(archive))
+        .and_then(|()| std::fs::rename(&new, archive));
+    put.with_context(|| format!("cannot put the archive at {}", archive.display()))?;
+    Ok(archive_bytes)
+}
+
+// === impl Work ===
+
+impl Work {
+    fn new(keep: Option<&Path>) -> Result<Self> {
+        let Some(keep) = keep else {
+            let made = tempfile::Builder::new().prefix("holdfast-prepare-").tempdir();
+            return Ok(Self::Removed(made.context("cannot make a directory for the training; set TMPDIR")?));
+        };
+        std::fs::create_dir_all(keep)
+            .with_context(|| format!("keep = {} (--keep) cannot be made", keep.display()))?;
+        let mut entries =
+            std::fs::read_dir(keep).with_context(|| format!("cannot read {} (--keep)", keep.display()))?;
+        anyhow::ensure!(
+            entries.next().is_none(),
+            "keep = {} (--keep) is not empty; name a new directory",
+            keep.display()
+        );
+        Ok(Self::Kept(std::fs::canonicalize(keep)?))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Removed(dir) => dir.path(),
+        }
+    }
+
+    fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        match self {
+            Self::Kept(path) => {
+                error.context(format!("no archive was made; all logs are in {}", path.display()))
+            }
+            Self::Removed(_) => error.context("no archive was made (with --keep DIR the logs stay)"),
+        }
+    }
+}
