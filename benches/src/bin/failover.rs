@@ -1,0 +1,4 @@
+//! The failover benchmark.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! What the benches are made of.
+#![forbid(unsafe_code)]
