@@ -3,6 +3,7 @@
 //! Exit status of `run`: 0 stopped in order, 1 could not start or had to stop. Of commands that ask something:
 //! `exit::Exit`. Of every command: 2 wrong usage or configuration.
 
+mod exec;
 mod exit;
 mod gc;
 mod history;
@@ -40,6 +41,8 @@ pub struct Args {
 enum Command {
     /// Run beside a JobManager
     Run(Configured),
+    /// Run a JobManager: the entry point of its container
+    Exec(exec::Exec),
     /// Check the configuration, print the one in force, and exit
     CheckConfig(Configured),
     /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory
@@ -100,6 +103,7 @@ impl Args {
                 Ok(config) => run(config),
                 Err(error) => refuse(&error),
             },
+            Command::Exec(exec) => exec.run(),
             Command::CheckConfig(configured) => match configured.load() {
                 Ok(config) => print(&Settings::from(&config)),
                 Err(error) => refuse(&error),
