@@ -17,6 +17,7 @@
 //! * **What fails is shown.** A kill after which the job does not come back is reported as that, and what is lost or
 //!   there twice is counted for every peer.
 
+mod archive;
 pub mod arguments;
 pub mod case;
 mod cluster;

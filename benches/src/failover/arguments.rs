@@ -62,6 +62,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub holdfast: Option<PathBuf>,
 
+    /// holdfast exec gets no class-data archive
+    #[arg(long)]
+    pub no_archive: bool,
+
     /// Nothing is downloaded or built: what is missing is an error
     #[arg(long)]
     pub no_setup: bool,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 /// was gone and that another one waited, until that one was granted leadership. In milliseconds, rounded.
 ///
 /// Nothing while nobody was granted, or where the sidecar itself was killed and saw no end of a session.
-pub fn part_ms(logs: &[String], kill_ms: i64) -> Option<u64> {
+pub(super) fn part_ms(logs: &[String], kill_ms: i64) -> Option<u64> {
     let mut lines: Vec<(Timestamp, &str)> =
         logs.iter().flat_map(|text| text.lines()).filter_map(dated).collect();
     lines.retain(|(at, _)| at.as_millisecond() >= kill_ms);

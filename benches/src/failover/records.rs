@@ -12,23 +12,23 @@ use anyhow::{Context, Result};
 
 /// The times of all records, in Unix milliseconds, by the attempt that processed them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Records {
+pub(super) struct Records {
     by_attempt: BTreeMap<String, Vec<i64>>,
 }
 
 /// What a kill did to the flow of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interruption {
+pub(super) struct Interruption {
     /// The first record of new tasks, in milliseconds after the kill.
-    pub first_record_ms: u64,
+    pub(super) first_record_ms: u64,
     /// From the last record of the old tasks to that one.
-    pub gap_ms: u64,
+    pub(super) gap_ms: u64,
 }
 
 impl Records {
     /// Reads everything under `dir`. A line that is being written is left out; a file that is renamed meanwhile is read the
     /// next time.
-    pub fn read(dir: &Path) -> Result<Self> {
+    pub(super) fn read(dir: &Path) -> Result<Self> {
         let mut records = Self::default();
         for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
             let path = entry?.path();
@@ -50,7 +50,7 @@ impl Records {
     }
 
     /// What the kill at `kill_ms` did, if new tasks processed something already. There must have been records before it.
-    pub fn interruption(&self, kill_ms: i64) -> Option<Interruption> {
+    pub(super) fn interruption(&self, kill_ms: i64) -> Option<Interruption> {
         let spans =
             self.by_attempt.values().filter_map(|times| Some((*times.iter().min()?, *times.iter().max()?)));
         let (old, new): (Vec<_>, Vec<_>) = spans.partition(|(first, _)| *first < kill_ms);
@@ -64,7 +64,7 @@ impl Records {
     }
 
     /// The longest time between two records that follow each other, of which the second one is from `from_ms` on.
-    pub fn longest_silence_ms(&self, from_ms: i64) -> Option<u64> {
+    pub(super) fn longest_silence_ms(&self, from_ms: i64) -> Option<u64> {
         let mut times: Vec<i64> = self.by_attempt.values().flatten().copied().collect();
         times.sort_unstable();
         let gaps = times.windows(2).filter(|pair| pair[1] >= from_ms).map(|pair| pair[1] - pair[0]);

@@ -19,8 +19,8 @@ pub struct Results {
     pub machine: Machine,
     /// One for each peer and case, in the order of the command line.
     pub rows: Vec<Row>,
-    /// Why this is not all that was asked for.
-    pub incomplete: Option<String>,
+    /// `--no-archive`: `holdfast exec` had no class-data archive, which it has in its own right.
+    pub without_archive: bool,
 }
 
 /// One peer in one case.
@@ -122,7 +122,7 @@ impl Results {
             "machine": self.machine,
             "peers": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "ratios": self.ratios(),
-            "incomplete": self.incomplete,
+            "without_archive": self.without_archive,
         })
     }
 
@@ -173,7 +173,7 @@ pub(super) mod tests {
         never.outcomes.push(Outcome { failed: Some("did not recover".into()), ..Outcome::default() });
         let rows =
             vec![never, row("kubernetes", &[16_000, 18_000, 24_000]), row("holdfast", &[1500, 2000, 1800])];
-        Results { machine: Machine::default(), rows, incomplete: None }
+        Results { machine: Machine::default(), rows, without_archive: false }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use harness::artifacts::Artifacts;
 use harness::output;
 use harness::site::Site;
 
@@ -14,21 +13,24 @@ use super::machine::Machine;
 use super::peer::Peer;
 use super::result::{Results, Row};
 use super::turn::{Plan, Turn};
-use super::{page, picture, say, setup, text};
+use super::{archive, page, picture, say, setup, text};
 
-/// Sets up, measures and writes. `Ok(false)` when a job did not come back, or the run was not complete.
+/// Sets up, measures and writes. `Ok(false)` when a job did not come back.
 pub async fn run(arguments: &Arguments) -> Result<bool> {
     let artifacts = setup::artifacts(arguments).await.context("setting up")?;
     let machine = Machine::look(&artifacts).await?;
     say(machine.in_words());
-    let image = Site::new(artifacts.clone())?;
-    let results = measure(arguments, &artifacts, &image, machine).await;
+    let image = Site::new(artifacts)?;
+    let archive = match arguments.peers.0.iter().any(Peer::has_exec) && !arguments.no_archive {
+        true => Some(archive::make(&image).await?),
+        false => None,
+    };
+    let results = measure(arguments, &image, archive.as_deref(), machine).await;
     write(arguments, &results)?;
-    Ok(results.incomplete.is_none() && results.rows.iter().all(|row| row.failed() == 0))
+    Ok(results.rows.iter().all(|row| row.failed() == 0))
 }
 
-async fn measure(arguments: &Arguments, artifacts: &Artifacts, image: &Site, machine: Machine) -> Results {
-    let _ = artifacts;
+async fn measure(arguments: &Arguments, image: &Site, archive: Option<&Path>, machine: Machine) -> Results {
     let mut rows = Vec::new();
     for case in &arguments.cases.0 {
         let concerned: Vec<&Peer> = arguments.peers.0.iter().filter(|peer| case.concerns(peer)).collect();
@@ -37,21 +39,28 @@ async fn measure(arguments: &Arguments, artifacts: &Artifacts, image: &Site, mac
         for (n, kills) in rounds.iter().enumerate() {
             say(format!("{case}: round {} of {}", n + 1, rounds.len()));
             for row in &mut of_case {
-                take_turns(arguments, image, row, *kills).await;
+                take_turns(arguments, image, archive, row, *kills).await;
             }
         }
         rows.append(&mut of_case);
     }
-    Results { machine, rows, incomplete: None }
+    let without_archive = arguments.no_archive && arguments.peers.0.iter().any(Peer::has_exec);
+    Results { machine, rows, without_archive }
 }
 
 /// A turn ends with a fault after which the job does not come back: what is left of it gets a new cluster.
-async fn take_turns(arguments: &Arguments, image: &Site, row: &mut Row, kills: usize) {
+async fn take_turns(
+    arguments: &Arguments,
+    image: &Site,
+    archive: Option<&Path>,
+    row: &mut Row,
+    kills: usize,
+) {
     let wanted = row.outcomes.len() + kills;
     while row.outcomes.len() < wanted {
         let peer = row.peer.clone();
         let (case, left) = (row.case, wanted - row.outcomes.len());
-        let plan = Plan { peer: &peer, case, kills: left, limits: arguments.limits(), archive: None };
+        let plan = Plan { peer: &peer, case, kills: left, limits: arguments.limits(), archive };
         let turn = Turn::take(image, plan).await;
         row.outcomes.extend(turn.outcomes);
         row.lost += turn.lost;

@@ -60,7 +60,9 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     if results.machine.cores > 0 && !results.machine.release {
         notes.push("Not a release build of holdfast.".to_owned());
     }
-    notes.extend(results.incomplete.iter().map(|why| format!("NOT COMPLETE: {why}")));
+    if results.without_archive {
+        notes.push("--no-archive: holdfast exec had no class-data archive.".to_owned());
+    }
     notes
 }
 

@@ -36,18 +36,17 @@ impl Turn {
     /// turn in which something went wrong is kept.
     pub(super) async fn take(image: &Site, plan: Plan<'_>) -> Self {
         let mut turn = Self::default();
-        let mut trouble = None;
-        match image.with_new_volumes() {
+        let trouble = match image.with_new_volumes() {
             Ok(mut site) => {
                 let ended = turn.run(&site, plan).await;
                 let failed = turn.outcomes.iter().any(|outcome| outcome.failed.is_some());
                 if ended.is_err() || failed {
                     say(format!("    everything is kept in {}", site.keep().display()));
                 }
-                trouble = ended.err();
+                ended.err()
             }
-            Err(error) => trouble = Some(error),
-        }
+            Err(error) => Some(error),
+        };
         if let Some(error) = trouble {
             say(format!("    {}: {error:#}", plan.peer));
             let why = format!("{error:#}");
