@@ -121,7 +121,8 @@ impl Peer {
         let set = |key, value: &str| (key, value.to_owned());
         match (self.service, self.has(Setting::Tuned)) {
             (Service::ZooKeeper, true) => {
-                vec![set("high-availability.zookeeper.client.session-timeout", "5 s")]
+                // A bare number is milliseconds, for all versions.
+                vec![set("high-availability.zookeeper.client.session-timeout", "5000")]
             }
             (Service::Kubernetes, true) => vec![
                 set("high-availability.kubernetes.leader-election.lease-duration", "5 s"),

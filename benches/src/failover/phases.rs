@@ -203,7 +203,9 @@ impl Mark {
         } else if line.contains("Registering TaskManager with ResourceID") {
             Some(Self::TaskManager)
         } else {
-            Event::of(line).map(Self::Of)
+            // Flink says so twice: first thing, and again when it has read its configuration.
+            let again = |event: &Event| *event == Event::ProcessUp && !line.contains("(Version");
+            Event::of(line).filter(|event| !again(event)).map(Self::Of)
         }
     }
 }

@@ -50,12 +50,19 @@ impl Turn {
         if let Some(error) = trouble {
             say(format!("    {}: {error:#}", plan.peer));
             let why = format!("{error:#}");
-            turn.outcomes.resize_with(plan.kills.max(turn.outcomes.len()), || Outcome {
-                failed: Some(why.clone()),
-                ..Outcome::default()
-            });
+            turn.fail(plan.kills, &why);
         }
         turn
+    }
+
+    /// What was not measured failed. If everything was, the last one did not leave a job that could be looked at.
+    fn fail(&mut self, kills: usize, why: &str) {
+        if self.outcomes.len() < kills {
+            let failed = || Outcome { failed: Some(why.to_owned()), ..Outcome::default() };
+            self.outcomes.resize_with(kills, failed);
+        } else if let Some(last) = self.outcomes.last_mut() {
+            last.failed.get_or_insert_with(|| format!("afterwards: {why}"));
+        }
     }
 
     async fn run(&mut self, site: &Site, plan: Plan<'_>) -> Result<()> {
@@ -72,7 +79,11 @@ impl Turn {
                 break;
             }
         }
-        let report = settle(&mut cluster, self.outcomes.iter().any(|it| it.failed.is_some())).await?;
+        // A job that is away has not committed what it is going to: there is nothing to be judged yet.
+        if self.outcomes.iter().any(|outcome| outcome.failed.is_some()) {
+            return Ok(());
+        }
+        let report = settle(&mut cluster).await?;
         self.lost += report.lost;
         self.duplicated += report.duplicated;
         self.miscounted += report.miscounted;
@@ -81,11 +92,8 @@ impl Turn {
 }
 
 /// What the sink committed, once the job that goes on has committed everything that it had written by now.
-async fn settle(cluster: &mut Cluster<'_>, failed: bool) -> Result<Report> {
+async fn settle(cluster: &mut Cluster<'_>) -> Result<Report> {
     let out = cluster.output();
-    if failed {
-        return sink::read(&out);
-    }
     cluster.wait_for_checkpoints(super::BETWEEN).await.context("waiting for the job to go on")?;
     let highest = sink::read(&out)?.highest.context("the sink committed nothing")?;
     sink::read_past(&out, highest).await
@@ -105,5 +113,26 @@ fn in_words(outcome: &Outcome) -> String {
             ms(Phase::ProcessingGap),
             ms(Phase::NewCheckpoint)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failures(outcomes: usize, kills: usize) -> Vec<Option<String>> {
+        let mut turn = Turn { outcomes: vec![Outcome::default(); outcomes], ..Turn::default() };
+        turn.fail(kills, "no Flink");
+        turn.outcomes.into_iter().map(|outcome| outcome.failed).collect()
+    }
+
+    #[test]
+    fn what_was_not_measured_failed() {
+        assert_eq!(failures(1, 3), [None, Some("no Flink".into()), Some("no Flink".into())]);
+    }
+
+    #[test]
+    fn a_turn_whose_output_could_not_be_judged_is_not_without_fault() {
+        assert_eq!(failures(2, 2), [None, Some("afterwards: no Flink".into())]);
     }
 }

@@ -120,6 +120,7 @@ impl Guard {
         let pod = namespace.run_pod("pod-1").await?;
         let mut options = candidate::Options::new(site.root(), &namespace, LEASE, &pod, &kubeconfig)?;
         options.timings = candidate::DEFAULT;
+        options.binary = Some(site.artifacts().sidecar.clone());
         (options.listen, options.public_listen) = (ports.sidecar, ports.sidecar_public);
         let running = Candidate::start(&options).await?;
         Ok(Self::Elected { api: Box::new(api), running: Box::new(running) })

@@ -23,6 +23,7 @@ fn read(logs: &[String]) -> Timeline {
 fn whole_start() -> Vec<(i64, &'static str)> {
     vec![
         (2500, " Starting StandaloneApplicationClusterEntryPoint (Version: 2.2.1, Scala: 2.12)"),
+        (3200, "Starting StandaloneApplicationClusterEntryPoint."),
         (4500, "Rest endpoint listening at 127.0.0.1:8081"),
         (4600, GRANTED),
         (4700, "Found 1 checkpoints in the sidecar's /v1/jobs/0/checkpoints."),
@@ -63,8 +64,8 @@ fn what_was_before_the_kill_does_not_count() {
 
 #[test]
 fn a_standby_has_no_start_and_the_start_of_the_killed_one_is_not_its_own() {
-    let killed = log(&[whole_start()[0], whole_start()[1]]);
-    let standby = log(&[(70, GRANTED), (900, RUNNING), (950, RUNNING), (1500, whole_start()[8].1)]);
+    let killed = log(&[whole_start()[0], whole_start()[2]]);
+    let standby = log(&[(70, GRANTED), (900, RUNNING), (950, RUNNING), (1500, whole_start()[9].1)]);
     let found = read(&[killed, standby]);
     let expected = [(Phase::Leadership, 70), (Phase::AllRunning, 950), (Phase::NewCheckpoint, 1500)];
     assert_eq!(found.phases, Phases::from(expected));
@@ -76,9 +77,9 @@ fn a_spare_that_is_replaced_in_the_same_stream_starts_nothing_anew() {
         (70, GRANTED),
         (900, RUNNING),
         (950, RUNNING),
-        (1500, whole_start()[8].1),
+        (1500, whole_start()[9].1),
         (3000, whole_start()[0].1),
-        (4000, whole_start()[1].1),
+        (4000, whole_start()[2].1),
     ]);
     assert_eq!(read(&[stream]).phases.keys().next(), Some(&Phase::Leadership));
 }
@@ -92,7 +93,7 @@ fn tasks_that_fail_again_before_a_checkpoint_were_no_recovery() {
         (300, "Job holdfast-demo (0) switched from state RUNNING to RESTARTING."),
         (1200, RUNNING),
         (1300, RUNNING),
-        (2000, whole_start()[8].1),
+        (2000, whole_start()[9].1),
         (3000, "Job holdfast-demo (0) switched from state RUNNING to RESTARTING."),
     ]);
     let found = read(&[stream]);
