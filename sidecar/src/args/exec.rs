@@ -81,9 +81,14 @@ Exit status: the JobManager's, and 128 + N when signal N ended it. 127 and 126: 
 /// How often the sidecar pings; see `docs/protocol.md`.
 const PING_PERIOD_MS: u64 = 2_000;
 
-/// Any free port: what connects to a JobManager is told where it is by the sidecar.
-const SPARE_PROPERTIES: [(&str, &str); 3] =
-    [("rest.bind-port", "0"), ("high-availability.jobmanager.port", "0"), ("blob.server.port", "0")];
+/// Any free port: what connects to a JobManager is told where it is by the sidecar. Which of the two RPC ports counts depends on the
+/// kind of HA services (`ClusterEntrypoint.getRPCPortRange`).
+const SPARE_PROPERTIES: [(&str, &str); 4] = [
+    ("rest.bind-port", "0"),
+    ("jobmanager.rpc.port", "0"),
+    ("high-availability.jobmanager.port", "0"),
+    ("blob.server.port", "0"),
+];
 
 // === impl Exec ===
 
@@ -173,7 +178,13 @@ mod tests {
             spare_properties(vec![("rest.bind-port".into(), "8082".into()), ("k".into(), "v=1".into())]);
         assert_eq!(
             properties,
-            ["high-availability.jobmanager.port=0", "blob.server.port=0", "rest.bind-port=8082", "k=v=1"]
+            [
+                "jobmanager.rpc.port=0",
+                "high-availability.jobmanager.port=0",
+                "blob.server.port=0",
+                "rest.bind-port=8082",
+                "k=v=1"
+            ]
         );
     }
 }

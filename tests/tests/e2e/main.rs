@@ -3,6 +3,7 @@
 //! `make test` prepares what they need; a missing part fails the test and names the command that makes it. They run one at a
 //! time. A cluster takes long to start, so one function per Flink version runs several rules on one cluster, and prints each.
 
+mod kept_running;
 mod latest_state;
 mod one_pod;
 mod spared_main;
@@ -39,6 +40,11 @@ for_each_flink! {
     flink_1_20_5: "1.20.5",
     flink_2_2_1: "2.2.1",
     flink_2_3_0: "2.3.0",
+}
+
+#[tokio::test]
+async fn a_job_manager_under_exec_is_back_at_once_however_it_goes() -> Result<(), Failure> {
+    kept_running::test("2.2.1").await
 }
 
 #[tokio::test]

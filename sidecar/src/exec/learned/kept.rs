@@ -47,6 +47,7 @@ pub(in crate::exec) fn write(directory: &Path, learned: &LearnedCommand) {
 }
 
 fn try_write(directory: &Path, learned: &LearnedCommand) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
     let aside = directory.join(format!(".{FILE}.{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     file.write_all(&serde_json::to_vec(learned)?)?;
