@@ -15,7 +15,7 @@ END_TO_END := holdfast-tests/end-to-end
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures simulator-figures snapshot-figures kubernetes-figures clean
+.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures simulator-figures snapshot-figures kubernetes-figures failover clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,10 @@ kubernetes-figures: ## API requests beside Flink's own Kubernetes HA, and the ti
 	flink-adapter/build.sh $$(ls -d $(FLINK_HOMES) 2>/dev/null)
 	flink-adapter/demo-job/build.sh $(CACHE)/flink-$(FIGURES_FLINK) $(DEMO_JOBS)/demo-job-$(FIGURES_FLINK).jar
 	@target/release/holdfast-kubernetes-figures $(ARGS)
+
+# It gets and builds by itself what the peers need, with the scripts above.
+failover: ## How long a job is away when its JobManager dies, beside Flink's own HA services (40 minutes; ARGS=--help)
+	cargo run --release --locked -p benches --bin failover -- $(ARGS)
 
 clean: ## Remove what was built; the cache of downloads stays
 	cargo clean

@@ -25,15 +25,16 @@ pub struct Artifacts {
 impl Artifacts {
     /// For a Flink version in the cache.
     pub fn for_version(version: &str) -> Result<Self> {
-        let home = cache()?.join(format!("flink-{version}"));
-        if !home.join("lib").is_dir() {
-            bail!("there is no Flink {version} in {}; run: scripts/setup-flink.sh {version}", home.display());
-        }
-        Self::for_home(&home)
+        Self::for_home(&home_in_cache(version)?)
     }
 
     /// For a Flink distribution wherever it is.
     pub fn for_home(home: &Path) -> Result<Self> {
+        Self::with_sidecar(home, sidecar()?)
+    }
+
+    /// For a Flink distribution and a `holdfast` binary wherever they are.
+    pub fn with_sidecar(home: &Path, sidecar: PathBuf) -> Result<Self> {
         let home = fs::canonicalize(home).with_context(|| format!("Flink home {}", home.display()))?;
         let flink_version = version_of(&home)?;
         let checkout = checkout();
@@ -42,13 +43,22 @@ impl Artifacts {
         require(&adapter_jar, &format!("flink-adapter/build.sh {}", home.display()))?;
         let build_job = format!("flink-adapter/demo-job/build.sh {} {}", home.display(), job_jar.display());
         require(&job_jar, &build_job)?;
-        Ok(Self { sidecar: sidecar()?, adapter_jar, job_jar, flink_home: home, flink_version })
+        Ok(Self { sidecar, adapter_jar, job_jar, flink_home: home, flink_version })
     }
 
     /// The script that makes snapshots of every kind with a Flink home that it is given.
     pub fn fixture_script(&self) -> PathBuf {
         checkout().join("snapshot/fixtures/make.sh")
     }
+}
+
+/// Where a Flink version is in the cache, if it is.
+pub fn home_in_cache(version: &str) -> Result<PathBuf> {
+    let home = cache()?.join(format!("flink-{version}"));
+    if !home.join("lib").is_dir() {
+        bail!("there is no Flink {version} in {}; run: scripts/setup-flink.sh {version}", home.display());
+    }
+    Ok(home)
 }
 
 /// The `holdfast` binary beside this program: `target/debug/deps/e2e-…` and `target/debug/holdfast-demo` both find
@@ -83,7 +93,7 @@ fn version_of(home: &Path) -> Result<String> {
 }
 
 /// The cache that `scripts/setup-flink.sh` fills, found by the same rule.
-fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(cache) = set("HOLDFAST_CACHE") {
         return Ok(cache);
@@ -92,6 +102,7 @@ fn cache() -> Result<PathBuf> {
     Ok(base.context("none of HOLDFAST_CACHE, XDG_CACHE_HOME and HOME is set")?.join("holdfast"))
 }
 
-fn checkout() -> &'static Path {
+/// The checkout that this was built from.
+pub fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is a folder of the checkout")
 }

@@ -14,7 +14,7 @@ use crate::site::Site;
 
 /// One of the distribution's scripts, for a process with its own configuration directory. The scripts end in `exec java`,
 /// so the process that is started *is* the JobManager or TaskManager.
-fn script(site: &Site, name: &str, conf: &Path) -> Command {
+pub fn script(site: &Site, name: &str, conf: &Path) -> Command {
     let mut command = process::command(site.artifacts().flink_home.join("bin").join(name));
     command
         .arg("start-foreground")

@@ -37,14 +37,27 @@ pub struct Site {
 impl Site {
     /// Makes an empty site for these artifacts.
     pub fn new(artifacts: Artifacts) -> Result<Self> {
+        let mut site = Self::without_image(artifacts)?;
+        site.image = site.root.join("image");
+        site.link_image()?;
+        Ok(site)
+    }
+
+    /// New volumes with this site's image: what was made for its class path fits. This site must outlive it.
+    pub fn with_new_volumes(&self) -> Result<Self> {
+        let mut site = Self::without_image(self.artifacts.clone())?;
+        site.image.clone_from(&self.image);
+        Ok(site)
+    }
+
+    fn without_image(artifacts: Artifacts) -> Result<Self> {
         let dir =
             tempfile::Builder::new().prefix("holdfast-").tempdir().context("making a work directory")?;
         let root = dir.path().to_owned();
-        let site = Self { artifacts, image: root.join("image"), root, dir: Some(dir) };
+        let site = Self { artifacts, image: PathBuf::new(), root, dir: Some(dir) };
         for name in ["ha", "checkpoints", "store", "savepoints", "out", "logs", "tmp"] {
             fs::create_dir_all(site.path(name)).with_context(|| format!("making {name}"))?;
         }
-        site.link_image()?;
         Ok(site)
     }
 

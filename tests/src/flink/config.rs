@@ -42,6 +42,13 @@ pub enum HighAvailability<'a> {
         /// Where the ConfigMaps go.
         namespace: &'a str,
     },
+    /// Flink's own ZooKeeper HA services, with nothing set that they do not need.
+    ZooKeeper {
+        /// `host:port` of the servers.
+        quorum: &'a str,
+    },
+    /// Nobody: a JobManager that is started again knows nothing of its predecessor.
+    Nobody,
 }
 
 /// Writes the configuration of one process of a pod, with `replaced` instead of what it would have for these keys, and
@@ -88,6 +95,11 @@ impl HighAvailability<'_> {
                 set("kubernetes.namespace", namespace),
                 ("kubernetes.config.file", kubeconfig.display().to_string()),
             ],
+            Self::ZooKeeper { quorum } => vec![
+                set("high-availability.type", "zookeeper"),
+                set("high-availability.zookeeper.quorum", quorum),
+            ],
+            Self::Nobody => vec![set("high-availability.type", "NONE")],
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::site::Site;
 use crate::wait;
 
 /// The job of every run.
-const JOB_CLASS: &str = "io.holdfast.demo.DemoJob";
+pub const JOB_CLASS: &str = "io.holdfast.demo.DemoJob";
 
 /// The adapter's launcher.
 const LAUNCHER_CLASS: &str = "io.holdfast.flink.HoldfastMain";

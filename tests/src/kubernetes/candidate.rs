@@ -45,6 +45,8 @@ pub const SHORT: Timings = Timings {
 /// What a candidate is started with. The same again is a restart in the same pod.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The `holdfast` binary, where it is not the one beside this program.
+    pub binary: Option<PathBuf>,
     /// Where the Lease is.
     pub namespace: String,
     /// Its name, which is the deployment's, too.
@@ -85,6 +87,7 @@ impl Options {
         kubeconfig: &Path,
     ) -> Result<Self> {
         Ok(Self {
+            binary: None,
             namespace: namespace.name().to_owned(),
             lease: lease.to_owned(),
             pod: pod.clone(),
@@ -110,7 +113,7 @@ impl Candidate {
     pub fn spawn(options: &Options) -> Result<Self> {
         let Timings { lease, deadline, retry } = options.timings;
         let ms = |duration: Duration| format!("{}ms", duration.as_millis());
-        let mut command = process::command(artifacts::sidecar()?);
+        let mut command = process::command(options.binary.clone().map_or_else(artifacts::sidecar, Ok)?);
         command.arg("run");
         command.args(["--deployment", &options.lease, "--generation", "rollout-1"]);
         command.args(["--store", &options.store]);

@@ -131,7 +131,7 @@ impl<'a> Cluster<'a> {
 }
 
 /// What Flink's documentation asks for, and no more.
-fn config_maps() -> PolicyRule {
+pub fn config_maps() -> PolicyRule {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     PolicyRule {
         api_groups: Some(words(&[""])),

@@ -1,0 +1,356 @@
+//! One peer's cluster: JobManagers, a TaskManager, and what they need to keep the job's place.
+
+mod manager;
+mod services;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use ha_store::{Clock, SystemClock};
+use harness::flink::config::{self, HighAvailability, Ports};
+use harness::flink::rest::Rest;
+use harness::flink::script;
+use harness::kubernetes::ApiServer;
+use harness::net::free_address;
+use harness::process::Process;
+use harness::site::Site;
+use harness::wait;
+use jiff::tz::TimeZone;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use self::manager::{Manager, Recipe};
+use self::services::Services;
+use super::case::Case;
+use super::peer::{Peer, Setting};
+use super::phases::{self, Timeline};
+
+/// How long a cluster may take from its start to a job whose tasks all run.
+const RUNNING_LIMIT: Duration = Duration::from_secs(180);
+
+/// How long checkpoints may take that are waited for before a kill.
+const CHECKPOINT_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long a standby or a spare may take until it waits for leadership.
+const STANDBY_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a process may take to be gone after `kill -9`.
+const GONE_LIMIT: Duration = Duration::from_secs(20);
+
+/// A running cluster. Dropping it kills all of its processes.
+pub(super) struct Cluster<'a> {
+    site: &'a Site,
+    peer: Peer,
+    zone: TimeZone,
+    http: reqwest::Client,
+    ports: Ports,
+    tasks: usize,
+    // In this order they are dropped: Flink first, so that it does not fill its log.
+    managers: Vec<Manager>,
+    task_manager: Process,
+    services: Services,
+    /// Processes that ended by themselves and were started again.
+    pub(super) process_restarts: usize,
+}
+
+impl<'a> Cluster<'a> {
+    /// Starts everything and waits until the job runs and whoever waits for leadership waits.
+    pub(super) async fn start(
+        site: &'a Site,
+        peer: &Peer,
+        case: Case,
+        archive: Option<&Path>,
+    ) -> Result<Self> {
+        let mut ports = new_ports()?;
+        let services = Services::start(site, peer, case, &mut ports).await?;
+        let task_manager = start_task_manager(site, peer, &ports, &services)?;
+        let mut this = Self {
+            site,
+            peer: peer.clone(),
+            zone: TimeZone::system(),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?,
+            ports,
+            tasks: 0,
+            managers: Vec::new(),
+            task_manager,
+            services,
+            process_restarts: 0,
+        };
+        let wrapper = this.wrapper(archive);
+        this.start_manager(Recipe {
+            pod: "jm-1".into(),
+            ports,
+            settings: peer.flink_settings(),
+            wrapper: wrapper.clone(),
+        })?;
+        if peer.has(Setting::Standby) {
+            // On one host it needs an RPC port of its own, where the service does not choose one at random.
+            let ports = Ports { rpc: free_address()?, rest: free_address()?, ..ports };
+            this.start_manager(Recipe {
+                pod: "jm-2".into(),
+                ports,
+                settings: peer.flink_settings(),
+                wrapper,
+            })?;
+        }
+        this.tasks = this.wait_until_running().await?;
+        Ok(this)
+    }
+
+    /// Waits until `checkpoints` more are complete, and until whoever waits for leadership does.
+    pub(super) async fn wait_until_ready(&mut self, checkpoints: usize) -> Result<()> {
+        self.wait_for_standby().await?;
+        self.wait_for_checkpoints(checkpoints).await
+    }
+
+    /// Waits until `more` checkpoints were completed from now on.
+    pub(super) async fn wait_for_checkpoints(&mut self, more: usize) -> Result<()> {
+        let from_ms = SystemClock.wall_ms();
+        wait::until(&format!("{more} more checkpoints"), CHECKPOINT_LIMIT, async || {
+            self.require_alive()?;
+            Ok((self.timeline(from_ms)?.checkpoints >= more).then_some(()))
+        })
+        .await
+    }
+
+    /// What the JobManagers' logs say about the time from `from_ms` on.
+    pub(super) fn timeline(&self, from_ms: i64) -> Result<Timeline> {
+        Ok(phases::timeline(&self.logs("jm-")?, from_ms, self.tasks, &self.zone))
+    }
+
+    /// The sidecars' logs.
+    pub(super) fn sidecar_logs(&self) -> Result<Vec<String>> {
+        self.logs("sidecar")
+    }
+
+    /// Where the job's sink writes.
+    pub(super) fn output(&self) -> PathBuf {
+        self.site.path("out")
+    }
+
+    /// The API server.
+    pub(super) fn api(&mut self) -> Result<&mut ApiServer> {
+        self.services.api().context("this cluster has no API server")
+    }
+
+    /// `kill -9` of the JobManager that leads. Flink's scripts start it again at once; `holdfast exec` does by itself.
+    /// Returns the time just before the signal.
+    pub(super) async fn kill_leader(&mut self) -> Result<i64> {
+        let leader = self.leader()?;
+        if self.managers[leader].is_wrapped() {
+            let jvm = self.leading_jvm(leader).await?;
+            let at_ms = SystemClock.wall_ms();
+            manager::send(jvm, Signal::KILL)?;
+            return Ok(at_ms);
+        }
+        let at_ms = SystemClock.wall_ms();
+        self.managers[leader].process.kill()?;
+        self.restart_manager(leader)?;
+        Ok(at_ms)
+    }
+
+    /// `kill -9` of the JobManager that leads and of what stands beside it in its pod, all started again at once.
+    pub(super) async fn kill_pod(&mut self) -> Result<i64> {
+        let leader = self.leader()?;
+        let jvms = self.managers[leader].jvms();
+        let at_ms = SystemClock.wall_ms();
+        // Who would start it again goes first.
+        self.managers[leader].process.kill()?;
+        for jvm in jvms.iter().filter(|jvm| manager::is_alive(**jvm)) {
+            manager::send(*jvm, Signal::KILL)?;
+        }
+        if let Some(guard) = self.services.guard() {
+            guard.kill()?;
+        }
+        let gone = async || Ok(jvms.iter().all(|jvm| !manager::is_alive(*jvm)).then_some(()));
+        wait::until("the pod's processes to be gone", GONE_LIMIT, gone).await?;
+        if let Some(guard) = self.services.guard() {
+            guard.start_again(self.site)?;
+        }
+        self.restart_manager(leader)?;
+        Ok(at_ms)
+    }
+
+    /// SIGSTOP of the JobManager that leads.
+    pub(super) async fn freeze_leader(&mut self) -> Result<i64> {
+        let leader = self.leader()?;
+        let jvm = self.leading_jvm(leader).await?;
+        let at_ms = SystemClock.wall_ms();
+        manager::send(jvm, Signal::STOP)?;
+        Ok(at_ms)
+    }
+
+    /// `kill -9` of the sidecar, which is started again at once.
+    pub(super) fn kill_sidecar(&mut self) -> Result<i64> {
+        let guard = self.services.guard().context("this cluster has no sidecar")?;
+        let at_ms = SystemClock.wall_ms();
+        guard.kill()?;
+        guard.start_again(self.site)?;
+        Ok(at_ms)
+    }
+
+    /// Starts again what ended by itself, as Kubernetes would, but at once. What is frozen has not ended.
+    pub(super) fn keep_up(&mut self) -> Result<()> {
+        for n in 0..self.managers.len() {
+            if self.managers[n].process.exit_status()?.is_some() {
+                self.process_restarts += 1;
+                self.restart_manager(n)?;
+            }
+        }
+        if self.task_manager.exit_status()?.is_some() {
+            self.process_restarts += 1;
+            self.task_manager = start_task_manager(self.site, &self.peer, &self.ports, &self.services)?;
+        }
+        self.services.guard().map_or(Ok(()), services::Guard::require_alive)
+    }
+
+    fn require_alive(&mut self) -> Result<()> {
+        for manager in &mut self.managers {
+            manager.process.require_alive()?;
+        }
+        self.task_manager.require_alive()?;
+        self.services.guard().map_or(Ok(()), services::Guard::require_alive)
+    }
+
+    fn start_manager(&mut self, recipe: Recipe) -> Result<()> {
+        self.managers.push(recipe.start(self.site, self.services.high_availability())?);
+        Ok(())
+    }
+
+    fn restart_manager(&mut self, n: usize) -> Result<()> {
+        let recipe = self.managers[n].recipe.clone();
+        self.managers[n] = recipe.start(self.site, self.services.high_availability())?;
+        Ok(())
+    }
+
+    fn wrapper(&self, archive: Option<&Path>) -> Vec<OsString> {
+        if !self.peer.has_exec() {
+            return Vec::new();
+        }
+        let mut words: Vec<OsString> = vec![self.site.artifacts().sidecar.clone().into(), "exec".into()];
+        if self.peer.has(Setting::Spare) {
+            words.push("--warm-spare".into());
+        }
+        if let Some(archive) = archive {
+            words.extend(["--archive".into(), archive.into()]);
+        }
+        words.extend(["--state-dir".into(), self.site.path("exec").into()]);
+        words.extend(["--sidecar".into(), format!("http://{}", self.ports.sidecar).into()]);
+        words
+    }
+
+    async fn wait_until_running(&mut self) -> Result<usize> {
+        let rests = self.managers.iter().map(|manager| Rest::new(manager.recipe.rest()));
+        let rests: Vec<Rest> = rests.collect::<Result<_>>()?;
+        wait::until("all tasks of the job to run", RUNNING_LIMIT, async || {
+            self.require_alive()?;
+            for rest in &rests {
+                let job = rest.jobs().await.ok().and_then(|jobs| jobs.into_iter().next());
+                if let Some(job) =
+                    job.filter(|job| job.state == "RUNNING" && job.tasks.running == job.tasks.total)
+                {
+                    return Ok(Some(job.tasks.total));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// A standby waits when its REST endpoint is up; a spare, when the sidecar has its session.
+    async fn wait_for_standby(&mut self) -> Result<()> {
+        if self.peer.has(Setting::Standby) {
+            wait::until("the standby to be up", STANDBY_LIMIT, async || {
+                self.require_alive()?;
+                let logs = self.current_logs()?;
+                Ok(logs.iter().all(|log| log.contains("Rest endpoint listening at")).then_some(()))
+            })
+            .await?;
+        }
+        if self.peer.has(Setting::Spare) {
+            wait::until("the warm spare to wait", STANDBY_LIMIT, async || {
+                self.require_alive()?;
+                Ok((self.sessions().await?.len() >= 2).then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn leader(&self) -> Result<usize> {
+        phases::leader(&self.current_logs()?, &self.zone).context("no JobManager was ever granted leadership")
+    }
+
+    /// The JVM that leads, of a JobManager that `holdfast exec` may have started beside another one.
+    async fn leading_jvm(&self, leader: usize) -> Result<i32> {
+        let jvms = self.managers[leader].jvms();
+        if let [only] = jvms[..] {
+            return Ok(only);
+        }
+        let sessions = self.sessions().await?;
+        let granted = sessions.iter().find(|session| session["granted"] == true);
+        let process = granted.and_then(|session| session["process"].as_str());
+        let process = process.with_context(|| format!("no JobManager leads among {jvms:?}: {sessions:?}"))?;
+        let of_it = |jvm: &&i32| manager::variable(**jvm, "HOLDFAST_PROCESS").as_deref() == Some(process);
+        let found = jvms.iter().find(of_it).copied();
+        found.with_context(|| format!("no JVM of {jvms:?} has HOLDFAST_PROCESS={process}"))
+    }
+
+    /// `GET /v1/sessions`.
+    async fn sessions(&self) -> Result<Vec<Value>> {
+        let url = format!("http://{}/v1/sessions", self.ports.sidecar);
+        let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
+        let text = answer.error_for_status()?.text().await?;
+        let mut body: Value =
+            serde_json::from_str(&text).with_context(|| format!("GET {url} answered {text}"))?;
+        match body["sessions"].take() {
+            Value::Array(sessions) => Ok(sessions),
+            _ => bail!("GET {url} lists no sessions: {text}"),
+        }
+    }
+
+    /// The log of each JobManager that was started last.
+    fn current_logs(&self) -> Result<Vec<String>> {
+        self.managers.iter().map(|manager| read(manager.process.log())).collect()
+    }
+
+    fn logs(&self, part: &str) -> Result<Vec<String>> {
+        let dir = self.site.path("logs");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().contains(part) {
+                found.push(read(&entry.path())?);
+            }
+        }
+        ensure!(!found.is_empty(), "no log in {} has {part:?} in its name", dir.display());
+        Ok(found)
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn new_ports() -> Result<Ports> {
+    Ok(Ports {
+        sidecar: free_address()?,
+        sidecar_public: free_address()?,
+        rpc: free_address()?,
+        rest: free_address()?,
+    })
+}
+
+fn start_task_manager(site: &Site, peer: &Peer, ports: &Ports, services: &Services) -> Result<Process> {
+    let ha = match services.high_availability() {
+        // It learns the leaders from the sidecar's public listener alone.
+        HighAvailability::Holdfast { .. } => HighAvailability::Holdfast { url: "http://127.0.0.1:9" },
+        other => other,
+    };
+    let conf = config::write(site, "tm", ports, ha, &peer.flink_settings())?;
+    Process::spawn("tm", script(site, "taskmanager.sh", &conf), &site.next_log("tm"))
+}
