@@ -15,10 +15,10 @@ END_TO_END := holdfast-tests/end-to-end
 export PATH := $(CACHE)/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz figures simulator-figures snapshot-figures kubernetes-figures failover clean
+.PHONY: help demo check test test-setup test-kubernetes simulate manifests explore fuzz bench instructions instructions-baseline figures simulator-figures snapshot-figures kubernetes-figures failover clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-21s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Kill a JobManager and a sidecar under a real Flink job, and check that nothing is lost
 	@scripts/demo.sh
@@ -50,6 +50,7 @@ test: export PROPTEST_RNG_SEED ?= 20261120
 # One cluster at a time fits a small machine; the harness takes care of that too, this makes the output readable.
 test: test-setup ## Everything: unit and property tests, the simulator, adapter, manifests, end-to-end with real Flink and Kubernetes
 	cargo test --workspace --locked
+	@$(MAKE) --no-print-directory instructions
 	target/debug/holdfast-sim run scenarios --seeds 3
 	target/debug/holdfast-sim gallery
 	flink-adapter/test.sh target/debug/holdfast $(FLINK_HOMES)
@@ -72,6 +73,19 @@ explore: ## Property tests with new random cases, CASES of each (default 5000)
 
 fuzz: ## Fuzz the reader of _metadata for FUZZ_SECONDS (default 600); builds cargo-fuzz into the cache, once
 	snapshot/fuzz/run.sh $(or $(FUZZ_SECONDS),600)
+
+bench: ## Time of single operations (criterion, 3 minutes), and a commit beside the bare create that it makes
+	cargo bench --locked -p benches
+	cargo run --release --locked -p ha-store --example commit_latency
+
+# A package and a profile of their own, so that as little as possible is built.
+INSTRUCTIONS := cargo run --locked -p operations --profile instructions --bin instructions --
+
+instructions: ## Whether an operation takes more instructions than benches/instructions.json says; needs valgrind
+	$(INSTRUCTIONS)
+
+instructions-baseline: ## Write benches/instructions.json anew (CONTRIBUTING.md says when)
+	$(INSTRUCTIONS) --write
 
 figures: ## Start time and memory of the sidecar, commit latency of a directory, snapshot-figures (the demo prints failover_ms)
 	cargo build --release --locked --bin holdfast --bin holdfast-figures

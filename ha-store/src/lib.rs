@@ -108,6 +108,8 @@ mod ids;
 mod judge;
 mod keys;
 mod log;
+#[cfg(feature = "measured")]
+pub mod measured;
 mod objects;
 mod options;
 mod record;
