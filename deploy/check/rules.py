@@ -94,7 +94,7 @@ def pods_of(objects):
 
 
 def check(variant):
-    for rule in (names, references, containers, sidecar, adapter, address, rights, one_name, leader_stream, network, memory):
+    for rule in (names, references, containers, sidecar, adapter, entry_point, address, rights, one_name, leader_stream, network, memory):
         rule(variant)
 
 
@@ -219,6 +219,27 @@ def adapter(variant):
             raise Wrong(f"a mount hides what the image of the {component} has there")
 
 
+def entry_point(variant):
+    """`holdfast exec` comes with the adapter, and a spare's ports are none of the first process's."""
+    if variant.of_kind("FlinkDeployment"):
+        return  # the operator makes the JobManager's container
+    spec = variant.job_manager["spec"]
+    container, install = spec["containers"][0], spec["initContainers"][0]
+    command = container.get("command")
+    if bool(command) != ("--with-exec" in install["args"]):
+        raise Wrong(f"the JobManager runs {command}, and {install['args']} was installed")
+    if not command:
+        return
+    if command[:2] != ["/opt/flink/lib/holdfast/holdfast", "exec"] or command[-1] == "--" or "--" not in command:
+        raise Wrong(f"the JobManager's entry point is not holdfast exec: {command}")
+    properties = [word.removeprefix("--spare-property=") for word in command if word.startswith("--spare-property=")]
+    if ("--warm-spare" in command) != bool(properties):
+        raise Wrong(f"a spare has ports of its own, and nobody else has: {command}")
+    numbers = [each["containerPort"] for each in container["ports"]]
+    if len(set(numbers)) != len(numbers) or any(int(each.split("=")[1]) not in numbers for each in properties):
+        raise Wrong(f"the spare's ports {properties} are not among the container's {numbers}, or not its own")
+
+
 def address(variant):
     """The JobManager publishes its pod's address. Flink 2 has no option --host any more and hands it to main()."""
     if variant.of_kind("FlinkDeployment"):
@@ -305,6 +326,8 @@ def network(variant):
         allowed = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]
                    if any(selects(peer.get("podSelector", {}).get("matchLabels"), variant.task_manager) for peer in rule["from"])}
         needed = {"holdfast", "rpc", "blob"} if of[0] is variant.job_manager else {"data", "rpc"}
+        if of[0] is variant.job_manager and "--warm-spare" in spec["containers"][0].get("command", []):
+            needed |= {"rpc-spare", "blob-spare"}
         if allowed != needed:
             raise Wrong(f"TaskManagers may reach {sorted(allowed)} where they need {sorted(needed)}")
 
@@ -316,9 +339,11 @@ def memory(variant):
     configuration = variant.flink_configuration()
     for component, template in variant.pods.items():
         size = configuration[f"{component}.memory.process.size"]
-        limit = template["spec"]["containers"][0]["resources"]["limits"]["memory"]
-        if in_bytes(size, FLINK_UNITS) != in_bytes(limit, KUBERNETES_UNITS):
-            raise Wrong(f"Flink's {component} plans with {size}, its container has {limit}")
+        container = template["spec"]["containers"][0]
+        limit = container["resources"]["limits"]["memory"]
+        processes = 2 if "--warm-spare" in container.get("command", []) else 1
+        if processes * in_bytes(size, FLINK_UNITS) != in_bytes(limit, KUBERNETES_UNITS):
+            raise Wrong(f"Flink's {component} plans with {processes} times {size}, its container has {limit}")
 
 
 def in_bytes(text, units):

@@ -80,7 +80,8 @@ pub struct Api {
 /// Everything, for the JobManager beside us.
 pub fn private(api: Api) -> Router {
     let v1 = Router::new()
-        .route("/sessions", post(sessions::open))
+        .route("/sessions", post(sessions::open).merge(answered(&api, get(sessions::list))))
+        .route("/sessions/{session}/pong", answered(&api, post(sessions::pong)))
         .route("/sessions/{session}", answered(&api, delete(sessions::close)))
         .route("/leaders", answered(&api, get(leaders::read).put(leaders::publish)))
         .route("/leaders/stream", get(leaders::stream))

@@ -3,6 +3,7 @@
 //! Exit status of `run`: 0 stopped in order, 1 could not start or had to stop. Of commands that ask something:
 //! `exit::Exit`. Of every command: 2 wrong usage or configuration.
 
+mod exec;
 mod exit;
 mod gc;
 mod history;
@@ -16,8 +17,9 @@ mod source;
 mod status;
 mod words;
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -40,9 +42,11 @@ pub struct Args {
 enum Command {
     /// Run beside a JobManager
     Run(Configured),
+    /// Run a JobManager: the entry point of its container
+    Exec(exec::Exec),
     /// Check the configuration, print the one in force, and exit
     CheckConfig(Configured),
-    /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory
+    /// Copy the jar that makes Flink talk to Holdfast into a Flink lib/ directory, and this program if asked
     InstallAdapter(InstallAdapter),
     /// Say who leads, what is running, and what the newest state is
     Status(status::Status),
@@ -85,9 +89,14 @@ struct InstallAdapter {
         default_value = "/opt/holdfast/holdfast-flink-adapter.jar"
     )]
     from: PathBuf,
+
+    /// Copy this program there too, as `holdfast`: for `holdfast exec` in a container of another image
+    #[arg(long)]
+    with_exec: bool,
 }
 
 const ADAPTER_JAR: &str = "holdfast-flink-adapter.jar";
+const PROGRAM: &str = "holdfast";
 const USAGE: u8 = 2;
 
 // === impl Args ===
@@ -100,6 +109,7 @@ impl Args {
                 Ok(config) => run(config),
                 Err(error) => refuse(&error),
             },
+            Command::Exec(exec) => exec.run(),
             Command::CheckConfig(configured) => match configured.load() {
                 Ok(config) => print(&Settings::from(&config)),
                 Err(error) => refuse(&error),
@@ -120,14 +130,16 @@ impl Args {
 }
 
 impl InstallAdapter {
-    /// Copied aside and renamed, so that a Flink that starts meanwhile never sees half a jar.
     fn run(self) -> anyhow::Result<()> {
-        let Self { to, from } = self;
-        let aside = to.join(format!(".{ADAPTER_JAR}.{}", std::process::id()));
-        std::fs::copy(&from, &aside)
+        let Self { to, from, with_exec } = self;
+        install(&from, &to, ADAPTER_JAR)
             .with_context(|| format!("cannot copy {} (--from) to {} (--to)", from.display(), to.display()))?;
-        std::fs::rename(&aside, to.join(ADAPTER_JAR))
-            .with_context(|| format!("cannot rename the copy in {} (--to)", to.display()))
+        if with_exec {
+            // The link leads to the very file that runs, also where it was replaced meanwhile.
+            install(Path::new("/proc/self/exe"), &to, PROGRAM)
+                .with_context(|| format!("cannot copy this program to {} (--to)", to.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -136,6 +148,13 @@ impl Configured {
         let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         Ok(Config::try_from(self.settings.or(file))?)
     }
+}
+
+/// Copied aside and renamed, so that whoever looks meanwhile never sees half a file. Keeps the permissions.
+fn install(from: &Path, to: &Path, name: &str) -> io::Result<()> {
+    let aside = to.join(format!(".{name}.{}", std::process::id()));
+    fs::copy(from, &aside)?;
+    fs::rename(&aside, to.join(name))
 }
 
 fn run(config: Config) -> ExitCode {

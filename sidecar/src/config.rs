@@ -132,7 +132,7 @@ impl TryFrom<Settings> for Config {
                 .transpose()?,
             sessions_max: count("max-sessions", settings.max_sessions, 16, 2)?,
             leader_streams_max: count("max-leader-streams", settings.max_leader_streams, 4_096, 2)?,
-            log: log(settings.log_format, settings.log)?,
+            log: LogConfig::new(settings.log_format, settings.log)?,
         };
         if config.listen == config.public_listen && config.listen.port() != 0 {
             let allowed = "an address other than listen's".to_owned();
@@ -267,26 +267,35 @@ fn count<N: PartialOrd + fmt::Display>(
     }
 }
 
-fn log(format: Option<String>, filter: Option<String>) -> Result<LogConfig, ConfigError> {
-    let json = match format.as_deref() {
-        None | Some("plain") => false,
-        Some("json") => true,
-        Some(other) => return Err(ConfigError::new("log-format", other.into(), "plain or json".into())),
-    };
-    let filter = filter.unwrap_or_else(|| "info".into());
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
-        let allowed = format!("a level (error, warn, info, debug, trace) or a list of target=level: {error}");
-        return Err(ConfigError::new("log", filter, allowed));
-    }
-    Ok(LogConfig { json, filter })
-}
-
 /// The name that a pod or a machine goes by.
 fn host_name() -> String {
     let from_env = std::env::var("HOSTNAME").ok();
     let from_kernel = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let found = from_env.or_else(from_kernel).map(|name| name.trim().to_owned());
     found.filter(|name| !name.is_empty()).unwrap_or_else(|| "unnamed-host".into())
+}
+
+// === impl LogConfig ===
+
+impl LogConfig {
+    /// A format, `plain` or `json`, and a filter; without them `plain` and `info`.
+    ///
+    /// # Errors
+    /// One of them is not allowed.
+    pub fn new(format: Option<String>, filter: Option<String>) -> Result<Self, ConfigError> {
+        let json = match format.as_deref() {
+            None | Some("plain") => false,
+            Some("json") => true,
+            Some(other) => return Err(ConfigError::new("log-format", other.into(), "plain or json".into())),
+        };
+        let filter = filter.unwrap_or_else(|| "info".into());
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
+            let allowed =
+                format!("a level (error, warn, info, debug, trace) or a list of target=level: {error}");
+            return Err(ConfigError::new("log", filter, allowed));
+        }
+        Ok(Self { json, filter })
+    }
 }
 
 // === impl ConfigError ===

@@ -6,6 +6,7 @@
 mod actor;
 mod journal;
 mod preparing;
+mod pulse;
 mod restore;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::journal::Entry;
+pub use self::pulse::Pulse;
 use crate::election::Announcer;
 use crate::leaders::{Address, LeadersView};
 use crate::metrics::Metrics;
@@ -71,10 +73,32 @@ pub struct LeadershipView {
     pub leads_elsewhere: bool,
     /// Whether the store answered the last time it was asked, and what it said if not.
     pub store_trouble: Option<String>,
-    /// Open JobManager streams.
-    pub sessions: usize,
+    /// Open JobManager streams, one for each session.
+    pub sessions: Vec<OpenSession>,
     /// The last decisions, newest last.
     pub journal: Arc<Vec<Entry>>,
+}
+
+/// One open JobManager stream.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    /// The session.
+    pub session: SessionId,
+    /// What its process calls itself.
+    pub process: String,
+    /// Whether the process answers.
+    pub pulse: Arc<Pulse>,
+}
+
+/// What a JobManager says when it opens its stream.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// What its process calls itself.
+    pub process: String,
+    /// It answers pings.
+    pub answers_pings: bool,
+    /// The session and epoch that it was granted before its last connection broke.
+    pub resume: Option<(SessionId, Epoch)>,
 }
 
 /// The handle.
@@ -90,6 +114,8 @@ pub struct Leadership {
 pub struct Attached {
     /// The session's id: its old one when it resumed.
     pub session: SessionId,
+    /// Told of every ping.
+    pub pulse: Arc<Pulse>,
     /// What to send; its end is the end of the stream.
     pub events: mpsc::Receiver<SessionEvent>,
     _guard: oneshot::Sender<std::convert::Infallible>,
@@ -126,7 +152,7 @@ pub enum PublishError {
 #[derive(Debug)]
 enum Command {
     Open {
-        resume: Option<(SessionId, Epoch)>,
+        opening: Opening,
         reply: oneshot::Sender<Result<Attached, OpenError>>,
     },
     Close {
@@ -198,10 +224,9 @@ impl Leadership {
         self.leaders.clone()
     }
 
-    /// A JobManager opened a stream. `resume` is the session and epoch that it was granted before its last
-    /// connection broke.
-    pub async fn open(&self, resume: Option<(SessionId, Epoch)>) -> Result<Attached, OpenError> {
-        self.ask(|reply| Command::Open { resume, reply }).await.unwrap_or(Err(OpenError::Stopping))
+    /// A JobManager opened a stream.
+    pub async fn open(&self, opening: Opening) -> Result<Attached, OpenError> {
+        self.ask(|reply| Command::Open { opening, reply }).await.unwrap_or(Err(OpenError::Stopping))
     }
 
     /// A JobManager gave up its session. `false`: there is no such session.

@@ -27,6 +27,7 @@
 //! | the `/v1` protocol of `docs/protocol.md` | [`api`] |
 //! | starts everything, and stops it in order | [`runtime`] |
 //! | flags, environment and file | [`settings`], checked by [`config`] |
+//! | starts the JobManager, again and again | [`exec`] |
 //! | commands | [`args`]; what `holdfast snapshots` finds out is the crate [`snapshot`]'s |
 //!
 //! # What it must never do
@@ -40,6 +41,7 @@ pub mod args;
 pub mod config;
 pub mod election;
 pub mod elector;
+pub mod exec;
 pub mod job_manager;
 pub mod leaders;
 pub mod leadership;

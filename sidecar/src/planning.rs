@@ -43,7 +43,8 @@ pub(crate) async fn verify(snapshots: &Stores, pointer: &str) -> Found {
     let missing = found.missing.iter().map(|path| format!("{path} is not there"));
     let short = found.too_short.iter().map(|path| format!("{path} is shorter than recorded"));
     let unanswered = found.unknown.iter().map(|file| format!("{}: {}", file.path, file.error));
-    let unreadable = found.unreadable.iter().map(|unreadable| unreadable.message.clone());
+    let metadata = &found.metadata_path;
+    let unreadable = found.unreadable.iter().map(|unreadable| format!("{metadata}: {}", unreadable.message));
     match (found.verdict, found.checkpoint_id) {
         (Verdict::Ok, Some(id)) => Found::Restorable { id, files: found.references.len() },
         (Verdict::Broken, _) => {

@@ -138,7 +138,7 @@ where
     bounded("the JobManager did not end", config.stop_wait_ms, &mut leading).await;
     leading.abort();
     if let Some(election) = election {
-        let job_manager_ended = leadership.view().sessions == 0;
+        let job_manager_ended = leadership.view().sessions.is_empty();
         election.stop(job_manager_ended, Duration::from_millis(LAST_REQUESTS_MS)).await;
     }
     down_out.send_replace(true);

@@ -44,6 +44,11 @@ impl Artifacts {
         require(&job_jar, &build_job)?;
         Ok(Self { sidecar: sidecar()?, adapter_jar, job_jar, flink_home: home, flink_version })
     }
+
+    /// The script that makes snapshots of every kind with a Flink home that it is given.
+    pub fn fixture_script(&self) -> PathBuf {
+        checkout().join("snapshot/fixtures/make.sh")
+    }
 }
 
 /// The `holdfast` binary beside this program: `target/debug/deps/e2e-…` and `target/debug/holdfast-demo` both find

@@ -9,6 +9,7 @@
 //! | [`pod`] | a sidecar with its JobManager and TaskManager |
 //! | [`rollout`] | what a new generation changes |
 //! | [`sidecar`], [`flink`] | starting those processes and asking them things |
+//! | [`exec`] | JobManagers that `holdfast exec` started |
 //! | [`command_line`] | running `holdfast` commands |
 //! | [`fault_proxy`] | stands between adapter and sidecar; loses or delays chosen answers |
 //! | [`failover`] | times the phases between a kill and the first new checkpoint |
@@ -23,6 +24,7 @@
 
 pub mod artifacts;
 pub mod command_line;
+pub mod exec;
 pub mod failover;
 pub mod fault_proxy;
 pub mod flink;

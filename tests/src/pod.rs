@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::command_line::{self, Answer};
+use crate::exec;
 use crate::flink::config::Ports;
 use crate::flink::job_manager::JobManager;
 use crate::flink::task_manager;
@@ -138,6 +139,12 @@ impl<'a> Pod<'a> {
     /// Runs a `holdfast` command that needs no sidecar.
     pub async fn holdfast_alone(&self, arguments: &[&str]) -> Result<Answer> {
         command_line::holdfast(&self.site.artifacts().sidecar, arguments).await
+    }
+
+    /// The JobManagers that `holdfast exec` runs now, as the sidecar knows them.
+    pub async fn under_exec(&mut self) -> Result<Vec<exec::Seen>> {
+        let entry_point = self.job_manager()?.process.pid();
+        exec::look(entry_point, &self.sidecar()?.get("/v1/sessions").await?)
     }
 
     /// The TaskManager that was started last.

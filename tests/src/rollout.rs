@@ -17,6 +17,8 @@ pub struct Rollout {
     pub settings: Vec<(&'static str, String)>,
     /// Flink is given the launcher, which spares `main()` where a stored graph can be used.
     pub launcher: bool,
+    /// `holdfast exec` is the JobManager's entry point, with these flags.
+    pub exec: Option<Vec<String>>,
     /// The time between two checkpoints.
     pub checkpoint_interval: Duration,
 }
@@ -30,6 +32,7 @@ impl Rollout {
             job: Vec::new(),
             settings: Vec::new(),
             launcher: false,
+            exec: None,
             checkpoint_interval: CHECKPOINT_INTERVAL,
         }
     }
@@ -59,6 +62,13 @@ impl Rollout {
     #[must_use]
     pub fn checkpoint_every(mut self, interval: Duration) -> Self {
         self.checkpoint_interval = interval;
+        self
+    }
+
+    /// With `holdfast exec` and these flags of it.
+    #[must_use]
+    pub fn under_exec(mut self, flags: &[&str]) -> Self {
+        self.exec = Some(flags.iter().map(|flag| (*flag).to_owned()).collect());
         self
     }
 

@@ -89,7 +89,12 @@ impl Sidecar {
 
     /// `GET /status`.
     pub async fn status(&self) -> Result<Value> {
-        let url = self.url("/status");
+        self.get("/status").await
+    }
+
+    /// Asks for JSON.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let url = self.url(path);
         let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
         let body = answer.error_for_status()?.text().await?;
         serde_json::from_str(&body).with_context(|| format!("GET {url} answered {body}"))

@@ -72,7 +72,13 @@ fn planned_for(state: &DeploymentState, job: &JobId) -> Option<Option<u64>> {
 
 /// A JobManager of the same generation follows another one: whatever job goes on does so from its newest live
 /// checkpoint, or before the first one from where its generation began; savepoints that are newer are behind it.
+///
+/// Nothing goes on when the application has ended. Its job need not have a result of its own: on Flink 2.3 a `main()` that
+/// throws before it submits the job ends the application, and Flink clears the job's place.
 pub(super) fn fail_over(state: &mut DeploymentState) {
+    if !state.results.applications.is_empty() {
+        return;
+    }
     let going_on: Vec<JobId> = state.jobs.keys().filter(|id| !state.has_ended(id)).cloned().collect();
     for id in going_on {
         let planned = planned_for(state, &id);

@@ -83,7 +83,7 @@ pub(super) async fn status(State(api): State<Api>) -> Json<Status> {
         epoch: view.owned,
         newest_epoch: view.newest,
         session: view.leader.map(|leader| leader.session.to_string()),
-        sessions: view.sessions,
+        sessions: view.sessions.len(),
         election: api.election.as_ref().map(|election| election.borrow().clone()),
         store: StoreStatus {
             answers: view.store_trouble.is_none(),

@@ -99,7 +99,7 @@ pub(super) async fn stream(State(api): State<Api>) -> Result<Response, Problem> 
             }
         }
     });
-    Ok(streams::held(maps))
+    Ok(streams::held(maps, || {}))
 }
 
 fn check_sizes(leaders: &BTreeMap<String, Address>) -> Result<(), Problem> {

@@ -1,5 +1,6 @@
 //! JobManager sessions: a session lives as long as its stream.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::request::{self, Params, SMALL_JSON_BYTES_MAX};
 use super::{Api, streams};
-use crate::leadership::OpenError;
+use crate::leadership::{OpenError, Opening};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +21,8 @@ struct OpenRequest {
     flink_version: String,
     cluster_id: String,
     resume: Option<ResumeRequest>,
+    #[serde(default)]
+    answers_pings: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,6 +42,20 @@ struct Opened<'a> {
     version: &'static str,
 }
 
+#[derive(Debug, Serialize)]
+pub(super) struct OpenSessions {
+    sessions: Vec<OpenSession>,
+}
+
+/// What `holdfast exec` needs to know of the processes that it started.
+#[derive(Debug, Serialize)]
+struct OpenSession {
+    session: String,
+    process: String,
+    granted: bool,
+    unanswered_pings: Option<u32>,
+}
+
 impl ResumeRequest {
     fn parse(self) -> Result<(SessionId, Epoch), Problem> {
         let session = self.session.parse::<SessionId>();
@@ -52,11 +69,13 @@ pub(super) async fn open(State(api): State<Api>, body: Body) -> Result<Response,
     check_token("process", &asked.process)?;
     check_token("flink_version", &asked.flink_version)?;
     let resume = asked.resume.map(ResumeRequest::parse).transpose()?;
-    let attached = api.leadership.open(resume).await.map_err(|error| match error {
+    let process = asked.process;
+    let opening = Opening { process: process.clone(), answers_pings: asked.answers_pings, resume };
+    let attached = api.leadership.open(opening).await.map_err(|error| match error {
         OpenError::TooMany { .. } => Problem::too_many_streams(error.to_string()),
         OpenError::Stopping => Problem::not_ready(error.to_string()),
     })?;
-    tracing::debug!(event = "job-manager", process = asked.process, flink = asked.flink_version,
+    tracing::debug!(event = "job-manager", process, flink = asked.flink_version,
         cluster = asked.cluster_id, session = %attached.session, "a JobManager opened a stream");
     let first = streams::line(&Opened {
         event: "session",
@@ -66,11 +85,32 @@ pub(super) async fn open(State(api): State<Api>, body: Body) -> Result<Response,
         incarnation: api.store.incarnation().as_str(),
         version: env!("CARGO_PKG_VERSION"),
     });
+    let pulse = attached.pulse.clone();
     let events = stream::unfold(attached, |mut attached| async move {
         let event = attached.events.recv().await?;
         Some((streams::line(&event), attached))
     });
-    Ok(streams::held(stream::once(async { first }).chain(events)))
+    Ok(streams::held(stream::once(async { first }).chain(events), move || pulse.ping()))
+}
+
+pub(super) async fn list(State(api): State<Api>) -> Json<OpenSessions> {
+    let view = api.leadership.view();
+    let granted = view.leader.map(|leader| leader.session);
+    let sessions = view.sessions.into_iter().map(|open| OpenSession {
+        granted: granted.as_ref() == Some(&open.session),
+        session: open.session.to_string(),
+        process: open.process,
+        unanswered_pings: open.pulse.unanswered_pings(),
+    });
+    Json(OpenSessions { sessions: sessions.collect() })
+}
+
+pub(super) async fn pong(State(api): State<Api>, params: Params) -> Result<StatusCode, Problem> {
+    let session: SessionId = params.get("session")?;
+    let view = api.leadership.view();
+    let open = view.sessions.iter().find(|open| open.session == session);
+    open.ok_or_else(|| Problem::unknown_session(session.as_str()))?.pulse.pong();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn close(State(api): State<Api>, params: Params) -> Result<StatusCode, Problem> {

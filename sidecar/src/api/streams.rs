@@ -23,18 +23,25 @@ pub(super) fn line(event: &impl Serialize) -> Bytes {
     Bytes::from(line)
 }
 
-/// An answer that goes on until `lines` ends or the reader leaves.
-pub(super) fn held(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+/// An answer that goes on until `lines` ends or the reader leaves. `on_ping` is told before each ping.
+pub(super) fn held(
+    lines: impl Stream<Item = Bytes> + Send + 'static,
+    on_ping: impl Fn() + Send + 'static,
+) -> Response {
     let mut pings = interval_at(tokio::time::Instant::now() + PING_PERIOD, PING_PERIOD);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let body = stream::unfold((Box::pin(lines), pings), |(mut lines, mut pings)| async move {
-        let next = tokio::select! {
-            biased;
-            line = lines.next() => line?,
-            _ = pings.tick() => Bytes::from_static(PING),
-        };
-        Some((Ok::<_, Infallible>(next), (lines, pings)))
-    });
+    let body =
+        stream::unfold((Box::pin(lines), pings, on_ping), |(mut lines, mut pings, on_ping)| async move {
+            let next = tokio::select! {
+                biased;
+                line = lines.next() => line?,
+                _ = pings.tick() => {
+                    on_ping();
+                    Bytes::from_static(PING)
+                }
+            };
+            Some((Ok::<_, Infallible>(next), (lines, pings, on_ping)))
+        });
     let mut response = Body::from_stream(body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response

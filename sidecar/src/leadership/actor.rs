@@ -15,8 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::journal::Journal;
 use super::preparing::{NotPrepared, Preparing};
 use super::{
-    Attached, Candidacy, Command, LeadershipView, OpenError, Options, PublishError, SESSION_EVENTS_MAX,
-    SessionEvent, restore,
+    Attached, Candidacy, Command, LeadershipView, OpenError, OpenSession, Opening, Options, PublishError,
+    Pulse, SESSION_EVENTS_MAX, SessionEvent, restore,
 };
 use crate::election::Reason;
 use crate::leaders::{Leaders, LeadersView};
@@ -33,7 +33,7 @@ pub(super) struct Actor {
     sessions: Sessions,
     leaders: Leaders,
     /// The open streams. Dropping a sender ends its stream.
-    streams: BTreeMap<SessionId, (Attachment, mpsc::Sender<SessionEvent>)>,
+    streams: BTreeMap<SessionId, Stream>,
     attachments: u64,
     owned: Option<Epoch>,
     store_trouble: Option<String>,
@@ -45,6 +45,14 @@ pub(super) struct Actor {
     view_out: watch::Sender<LeadershipView>,
     leaders_out: watch::Sender<Option<LeadersView>>,
     stopping: bool,
+}
+
+/// Our end of a JobManager's stream.
+struct Stream {
+    attachment: Attachment,
+    events: mpsc::Sender<SessionEvent>,
+    process: String,
+    pulse: Arc<Pulse>,
 }
 
 /// What one of the pending futures found.
@@ -114,13 +122,13 @@ impl Actor {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open { resume, reply } => {
-                let opened = self.open(resume);
+            Command::Open { opening, reply } => {
+                let opened = self.open(opening);
                 // The caller may have gone away; then its receiver is dropped and the stream ends at once.
                 let _ = reply.send(opened);
             }
             Command::Close { session, reply } => {
-                let attachment = self.streams.remove(&session).map(|(attachment, _)| attachment);
+                let attachment = self.streams.remove(&session).map(|stream| stream.attachment);
                 if let Some(attachment) = attachment {
                     self.stream_ended(session, attachment, "the JobManager closed its session");
                 }
@@ -159,7 +167,8 @@ impl Actor {
         }
     }
 
-    fn open(&mut self, resume: Option<(SessionId, Epoch)>) -> Result<Attached, OpenError> {
+    fn open(&mut self, opening: Opening) -> Result<Attached, OpenError> {
+        let Opening { process, answers_pings, resume } = opening;
         if self.stopping {
             return Err(OpenError::Stopping);
         }
@@ -181,14 +190,16 @@ impl Actor {
             drop(ended.await);
             Answer::StreamEnded(name, attachment)
         }));
-        self.streams.insert(session.clone(), (attachment, sender));
+        let pulse = Arc::new(Pulse::new(answers_pings));
+        let stream = Stream { attachment, events: sender, process, pulse: pulse.clone() };
+        self.streams.insert(session.clone(), stream);
         let opened = match epoch {
             Some(epoch) => format!("session {session} is back and wants to go on under epoch {epoch}"),
             None => format!("session {session} opened"),
         };
         self.note("session-opened", opened);
         self.observe(Observation::Opened { session: session.clone(), attachment, resume: epoch });
-        Ok(Attached { session, events, _guard: guard })
+        Ok(Attached { session, pulse, events, _guard: guard })
     }
 
     fn answered(&mut self, answer: Answer) {
@@ -373,8 +384,8 @@ impl Actor {
     /// A stream that does not take its events is as good as gone. Dropping the sender ends it, and its end comes
     /// back as [`Answer::StreamEnded`].
     fn tell(&mut self, session: &SessionId, event: SessionEvent) {
-        let Some((_, sender)) = self.streams.get(session) else { return };
-        if let Err(mpsc::error::TrySendError::Full(event)) = sender.try_send(event) {
+        let Some(stream) = self.streams.get(session) else { return };
+        if let Err(mpsc::error::TrySendError::Full(event)) = stream.events.try_send(event) {
             tracing::warn!(
                 event = "session-stalled",
                 "session {session} does not read; dropping it at {event:?}"
@@ -401,6 +412,11 @@ impl Actor {
 
     fn publish_views(&mut self) {
         let newest = newest_epoch(&self.store.view()).max(self.owned);
+        let sessions = self.streams.iter().map(|(session, stream)| OpenSession {
+            session: session.clone(),
+            process: stream.process.clone(),
+            pulse: stream.pulse.clone(),
+        });
         let view = LeadershipView {
             leader: self.sessions.leader().cloned(),
             owned: self.owned,
@@ -408,11 +424,11 @@ impl Actor {
             obstacle: self.sessions.obstacle().map(str::to_owned),
             leads_elsewhere: self.sessions.leads_elsewhere(),
             store_trouble: self.store_trouble.clone(),
-            sessions: self.streams.len(),
+            sessions: sessions.collect(),
             journal: self.journal.snapshot(),
         };
         self.metrics.leadership(view.leader.is_some(), view.owned, view.newest);
-        self.metrics.sessions(view.sessions);
+        self.metrics.sessions(view.sessions.len());
         self.metrics.store_answers(view.store_trouble.is_none());
         self.view_out.send_replace(view);
         let leaders = self.leaders.view().cloned();

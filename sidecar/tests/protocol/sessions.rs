@@ -4,6 +4,7 @@ use sidecar::settings::Settings;
 
 use crate::support::{JOB, JobManager, Sidecar, pointer, problem};
 use reqwest::Method;
+use serde_json::json;
 
 #[tokio::test]
 async fn a_job_manager_is_granted_and_the_next_one_waits_until_it_ends() {
@@ -15,6 +16,27 @@ async fn a_job_manager_is_granted_and_the_next_one_waits_until_it_ends() {
     assert_eq!(told["event"], "waiting", "{told}");
     drop(first);
     assert_eq!(second.granted().await, 2);
+}
+
+#[tokio::test]
+async fn a_job_manager_that_answers_no_ping_is_shown_as_such() {
+    let sidecar = Sidecar::start().await;
+    let mut silent = JobManager::open_as(&sidecar, json!({"process": "silent", "answers_pings": true})).await;
+    silent.granted().await;
+    let _older = JobManager::open_as(&sidecar, json!({"process": "older"})).await;
+    let shown = sidecar.session_where("silent", |shown| shown["unanswered_pings"].as_u64() >= Some(2)).await;
+    assert_eq!(shown["granted"], true, "{shown}");
+    let older = sidecar.session_where("older", |_| true).await;
+    assert_eq!(older["granted"], false, "{older}");
+    assert!(older["unanswered_pings"].is_null(), "an adapter that knows no pongs is not frozen: {older}");
+
+    let path = format!("/v1/sessions/{}/pong", silent.session);
+    let pong = sidecar.request(Method::POST, &path).send().await.unwrap();
+    assert_eq!(pong.status(), 204);
+    sidecar.session_where("silent", |shown| shown["unanswered_pings"].as_u64() <= Some(1)).await;
+    let path = "/v1/sessions/00000000-0000-0000-0000-000000000000/pong";
+    let nobody = sidecar.request(Method::POST, path).send().await.unwrap();
+    assert_eq!(problem(nobody, 404).await, "unknown-session");
 }
 
 #[tokio::test]

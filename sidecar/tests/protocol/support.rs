@@ -95,6 +95,22 @@ impl Sidecar {
         self.get("/status").await.json().await.expect("JSON")
     }
 
+    /// What is shown of the session of this process, as soon as it is so.
+    pub(crate) async fn session_where(&self, process: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let looking = async {
+            loop {
+                let shown: Value = self.get("/v1/sessions").await.json().await.expect("JSON");
+                let sessions = shown["sessions"].as_array().expect("a list");
+                let found = sessions.iter().find(|shown| shown["process"] == process && is_so(shown));
+                if let Some(found) = found {
+                    return found.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, looking).await.expect("it becomes so in time")
+    }
+
     /// A write with both headers.
     pub(crate) fn write(&self, method: Method, path: &str, epoch: u64, key: &str) -> RequestBuilder {
         self.request(method, path).header("Holdfast-Epoch", epoch).header("Idempotency-Key", key)
@@ -109,18 +125,14 @@ pub(crate) struct JobManager {
 
 impl JobManager {
     pub(crate) async fn open(sidecar: &Sidecar) -> Self {
-        Self::open_with(sidecar, json!(null)).await
+        Self::open_as(sidecar, json!({})).await
     }
 
-    pub(crate) async fn resume(sidecar: &Sidecar, session: &str, epoch: u64) -> Self {
-        Self::open_with(sidecar, json!({"session": session, "epoch": epoch})).await
-    }
-
-    async fn open_with(sidecar: &Sidecar, resume: Value) -> Self {
+    /// With these fields instead of those of every session.
+    pub(crate) async fn open_as(sidecar: &Sidecar, fields: Value) -> Self {
         let mut asked = json!({"process": "p1", "flink_version": "2.2.1", "cluster_id": "orders"});
-        if !resume.is_null() {
-            asked["resume"] = resume;
-        }
+        let fields = fields.as_object().expect("an object").clone();
+        asked.as_object_mut().expect("an object").extend(fields);
         let client = reqwest::Client::new();
         let url = format!("{}/v1/sessions", sidecar.url);
         let response = client.post(url).json(&asked).send().await.expect("an answer");
@@ -129,6 +141,10 @@ impl JobManager {
         let first = next(&mut lines).await;
         assert_eq!(first["event"], "session", "{first}");
         Self { session: first["session"].as_str().expect("an id").to_owned(), lines }
+    }
+
+    pub(crate) async fn resume(sidecar: &Sidecar, session: &str, epoch: u64) -> Self {
+        Self::open_as(sidecar, json!({"resume": {"session": session, "epoch": epoch}})).await
     }
 
     /// The next event that is not a ping and not a wait.

@@ -8,6 +8,7 @@ use super::config::{HighAvailability, Ports};
 use super::log::Log;
 use super::rest::{Job, Rest};
 use super::{config, script};
+use crate::exec;
 use crate::process::Process;
 use crate::rollout::Rollout;
 use crate::site::Site;
@@ -73,6 +74,9 @@ impl JobManager {
         command.args(["--checkpoint-interval-ms", &rollout.checkpoint_interval.as_millis().to_string()]);
         command.args(["--out", &site.url("out")]);
         command.args(&rollout.job);
+        if let Some(flags) = &rollout.exec {
+            command = exec::wrap(site, ports, flags, &command);
+        }
         let process = Process::spawn(&name, command, &site.next_log(&name))?;
         Ok(Self { log: Log::new(process.log()), rest: Rest::new(ports.rest)?, process })
     }

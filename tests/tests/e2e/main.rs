@@ -3,6 +3,11 @@
 //! `make test` prepares what they need; a missing part fails the test and names the command that makes it. They run one at a
 //! time. A cluster takes long to start, so one function per Flink version runs several rules on one cluster, and prints each.
 
+mod broken_snapshot;
+mod every_backend;
+mod flink_upgrade;
+mod generations;
+mod kept_running;
 mod latest_state;
 mod one_pod;
 mod spared_main;
@@ -42,11 +47,21 @@ for_each_flink! {
 }
 
 #[tokio::test]
+async fn a_job_manager_under_exec_is_back_at_once_however_it_goes() -> Result<(), Failure> {
+    kept_running::test("2.2.1").await
+}
+
+#[tokio::test]
 async fn after_any_end_the_next_generation_goes_on_from_the_newest_state() -> Result<(), Failure> {
     latest_state::test("2.2.1").await
 }
 
 #[tokio::test]
-async fn flink_2_2_goes_on_where_flink_1_20_was() -> Result<(), Failure> {
-    latest_state::upgrade_of_flink("1.20.5", "2.2.1").await
+async fn a_newer_flink_goes_on_where_the_one_before_was() -> Result<(), Failure> {
+    flink_upgrade::test("1.20.5", &["2.2.1", "2.3.0"]).await
+}
+
+#[tokio::test]
+async fn no_file_of_a_snapshot_is_missing_unseen_whatever_wrote_it() -> Result<(), Failure> {
+    every_backend::test("2.2.1").await
 }

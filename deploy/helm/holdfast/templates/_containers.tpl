@@ -1,15 +1,29 @@
 {{- /* Puts the adapter into a volume that both Flink containers mount as a directory inside lib/. Flink's scripts look for
 jars in lib/ and everything below it, so that the image's own jars stay visible. */ -}}
 {{- define "holdfast.installAdapter" -}}
+{{- include "holdfast.install" (dict "root" . "args" "") }}
+{{- end -}}
+
+{{- /* Whether `holdfast exec` is the JobManager's entry point. Not where each death is to cost a new pod. */ -}}
+{{- define "holdfast.exec" -}}
+{{- if and .Values.jobManager.exec.enabled (ne .Values.jobManager.restart "NewPod") }}yes{{ end -}}
+{{- end -}}
+
+{{- define "holdfast.spare" -}}
+{{- if and (include "holdfast.exec" .) .Values.jobManager.exec.warmSpare }}yes{{ end -}}
+{{- end -}}
+
+{{- define "holdfast.install" -}}
+{{- $ := .root -}}
 name: install-adapter
-image: {{ include "holdfast.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: [install-adapter, --to, /adapter]
+image: {{ include "holdfast.image" $ | quote }}
+imagePullPolicy: {{ $.Values.image.pullPolicy }}
+args: [install-adapter, --to, /adapter{{ .args }}]
 resources:
   requests: {cpu: 10m, memory: 16Mi}
   limits: {memory: 64Mi}
 securityContext:
-  {{- include "holdfast.ownSecurity" . | nindent 2 }}
+  {{- include "holdfast.ownSecurity" $ | nindent 2 }}
 volumeMounts:
   - {name: adapter, mountPath: /adapter}
 {{- end -}}
@@ -114,7 +128,7 @@ write its defaults into it and says that the file is read-only; that is all that
 
 {{- define "holdfast.flinkVolumes" -}}
 - name: adapter
-  emptyDir: {sizeLimit: 16Mi}
+  emptyDir: {sizeLimit: 64Mi}
 - name: flink-configuration
   configMap: {name: {{ include "holdfast.flinkConfiguration" . }}}
 {{- with .Values.extraVolumes }}

@@ -56,12 +56,32 @@ template:
     tolerations:
       {{- include "holdfast.tolerations" (dict "nodeLossSeconds" .Values.nodeLossSeconds "own" .Values.jobManager.tolerations) | nindent 6 }}
     initContainers:
-      - {{- include "holdfast.installAdapter" . | nindent 8 }}
+      - {{- include "holdfast.install" (dict "root" . "args" (ternary ", --with-exec" "" (eq "yes" (include "holdfast.exec" .)))) | nindent 8 }}
       - {{- include "holdfast.sidecar" . | nindent 8 }}
     containers:
       - name: jobmanager
         image: {{ .Values.flink.image | quote }}
         imagePullPolicy: {{ .Values.flink.pullPolicy }}
+        {{- if include "holdfast.exec" . }}
+        # Starts the JobManager again at once when it dies, in this container: docs/exec.md.
+        command:
+          - /opt/flink/lib/holdfast/holdfast
+          - exec
+          {{- if include "holdfast.spare" . }}
+          - --warm-spare
+          # Its own, because the first process has those of the configuration, and the NetworkPolicy lets no others in.
+          - --spare-property=jobmanager.rpc.port=6125
+          - --spare-property=blob.server.port=6126
+          - --spare-property=rest.bind-port=8082
+          {{- end }}
+          {{- range .Values.jobManager.exec.args }}
+          - {{ . | quote }}
+          {{- end }}
+          - --
+          {{- range .Values.jobManager.exec.entryPoint }}
+          - {{ . | quote }}
+          {{- end }}
+        {{- end }}
         args:
           - standalone-job
           # What the leader publishes, and so what TaskManagers connect to. The Service's name would be the same for the
@@ -88,6 +108,11 @@ template:
           - {name: rpc, containerPort: 6123}
           - {name: blob, containerPort: 6124}
           - {name: rest, containerPort: 8081}
+          {{- if include "holdfast.spare" . }}
+          - {name: rpc-spare, containerPort: 6125}
+          - {name: blob-spare, containerPort: 6126}
+          - {name: rest-spare, containerPort: 8082}
+          {{- end }}
         # No readiness probe: TaskManagers need the sidecar's leader stream before Flink's REST API answers.
         {{- with .Values.jobManager.livenessProbe }}
         livenessProbe:

@@ -172,6 +172,21 @@ fn a_failover_rolls_back_savepoints_behind_the_newest_checkpoint_unless_the_job_
 }
 
 #[test]
+fn nothing_is_rolled_back_when_an_application_ended_without_its_job() {
+    let mut world = World::new();
+    world.set(plan("first", None, ClaimMode::NoClaim)).unwrap();
+    world.put(1, 1, Expected::Absent).unwrap();
+    world.add(1, 8).unwrap();
+    let id = ResultId::from(job(1));
+    let status = "FAILED".to_owned();
+    let create = Change::CreateResult { kind: ResultKind::Applications, id, status, payload: blob(2) };
+    world.change(create).unwrap();
+    world.change(Change::CleanDeployment).unwrap();
+    world.claim("first");
+    assert_eq!((world.rolled_back(), world.known(8)), (vec![], vec![SnapshotState::Retained]));
+}
+
+#[test]
 fn a_pinned_snapshot_outlives_every_history() {
     let mut world = World::new();
     world.saw_savepoint(1, false).unwrap();

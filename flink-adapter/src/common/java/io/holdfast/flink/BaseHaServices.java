@@ -25,7 +25,6 @@ import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
 import java.io.Serializable;
-import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
@@ -50,7 +49,7 @@ abstract class BaseHaServices implements HighAvailabilityServices {
     /** As it was at the start: Flink puts addresses and ids into the other one while it runs. */
     private final Configuration startConfiguration;
     private final Executor ioExecutor;
-    private final String process = UUID.randomUUID().toString();
+    private final String process = ProcessToken.find();
     private final SidecarClient sidecar;
     private final SidecarClient publicListener;
     private final LeaderDirectory directory;

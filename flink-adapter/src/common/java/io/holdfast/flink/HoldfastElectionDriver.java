@@ -41,6 +41,7 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
     private final LeadershipEpoch epoch;
     private final Listener listener;
     private final LeaderPublisher publisher;
+    private final Pongs pongs;
     private final HeldStream stream;
 
     /** Guards the state and orders the calls of the listener; taken by the stream's thread and by close() only. */
@@ -58,10 +59,12 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
         this.epoch = epoch;
         this.listener = listener;
         this.publisher = new LeaderPublisher(client, config.requestTimeoutMs);
+        this.pongs = new Pongs(client);
         this.stream =
                 new HeldStream(
                         "session with the sidecar", () -> client, this::opening, new Events(), config.requestTimeoutMs);
         publisher.start();
+        pongs.start();
         stream.start();
     }
 
@@ -85,7 +88,8 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
                 Json.object()
                         .put("process", process)
                         .put("flink_version", EnvironmentInformation.getVersion())
-                        .put("cluster_id", config.clusterId);
+                        .put("cluster_id", config.clusterId)
+                        .put("answers_pings", true);
         eventLock.lock();
         try {
             if (state.resumableEpoch() != 0) {
@@ -145,8 +149,11 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
                         event.path("reason").asText(),
                         event.path("detail").asText());
                 return state.onRevoke(Json.number(event, "epoch"));
+            case "ping":
+                pongs.pinged(state.session());
+                return List.of();
             default:
-                return List.of(); // a ping, or an event of a newer sidecar
+                return List.of(); // an event of a newer sidecar
         }
     }
 
@@ -180,6 +187,7 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
         closed = true;
         stream.expectEnd();
         publisher.close();
+        pongs.close();
         // Whoever has the lock may be calling the listener.
         if (eventLock.tryLock(CLOSE_LOCK_MS, TimeUnit.MILLISECONDS)) {
             try {

@@ -16,6 +16,9 @@ import java.util.UUID;
 /** The addresses of the leader's components as of one moment; immutable. */
 final class LeaderMap {
 
+    /** Older than every epoch. */
+    static final long NOBODY_LED_YET = 0;
+
     final long epoch;
     private final Map<String, LeaderInformation> components;
 
@@ -32,7 +35,7 @@ final class LeaderMap {
             JsonNode leader = leaders.get(component);
             components.put(component, LeaderInformation.known(session(leader), Json.text(leader, "address")));
         }
-        return new LeaderMap(Json.number(event, "epoch"), components);
+        return new LeaderMap(event.hasNonNull("epoch") ? Json.number(event, "epoch") : NOBODY_LED_YET, components);
     }
 
     private static UUID session(JsonNode leader) throws IOException {

@@ -5,17 +5,20 @@
 package io.holdfast.flink;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.apache.flink.runtime.leaderelection.LeaderInformation;
 import org.apache.flink.runtime.leaderretrieval.LeaderRetrievalDriver;
 import org.apache.flink.runtime.leaderretrieval.LeaderRetrievalListener;
 import org.apache.flink.runtime.leaderretrieval.LeaderRetrievalService;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
+import java.io.IOException;
 import java.net.URI;
 import java.util.List;
 import java.util.UUID;
@@ -64,6 +67,17 @@ class LeaderRetrievalTest {
         Await.until("told", () -> last(told).isEmpty());
         driver.close();
         assertEquals(List.of(), fatal);
+    }
+
+    /** A sidecar that started half a minute ago, and beside which no JobManager has led since. */
+    @Test
+    void aMapThatNobodyPublishedIsOlderThanAny() throws Exception {
+        String nobodys = "{\"event\":\"leaders\",\"epoch\":null,\"leaders\":{}}";
+        LeaderMap map = LeaderMap.parse(new ObjectMapper().readTree(nobodys));
+        assertEquals(0, map.epoch);
+        assertTrue(map.of("dispatcher").isEmpty());
+        String broken = "{\"event\":\"leaders\",\"leaders\":{}}";
+        assertThrows(IOException.class, () -> LeaderMap.parse(new ObjectMapper().readTree(broken)));
     }
 
     /** Trap 3: DefaultLeaderRetrievalService#start ignores what arrives on its own thread. */

@@ -1,0 +1,340 @@
+//! `holdfast exec`: the entry point of the JobManager's container. Starts the JobManager again at once when it dies, without Flink's
+//! scripts, and with `--warm-spare` has the next one waiting.
+//!
+//! # How to read it
+//!
+//! | what | where |
+//! | --- | --- |
+//! | when a process is started, killed and given up; pure | [`supervisor`], and [`budget`] for crashes |
+//! | the command line that Flink's scripts end in | [`learned`] |
+//! | whether it still holds | [`fingerprint`] |
+//! | the effects: processes and signals, what the sidecar says, and this file, which drives | `processes.rs`, `sightings.rs` |
+//!
+//! # What it must never do
+//!
+//! * End a JobManager because the sidecar is away, or because *it* was asleep: a hang is counted in pings, by the sidecar.
+//! * Start a job again that has ended: statuses 0 and 163 are the job's and are passed through.
+//! * Decide who leads. A spare is a JobManager like any other: the sidecar grants it, under a new epoch, when the one before is gone.
+
+pub mod budget;
+pub mod fingerprint;
+pub mod learned;
+pub mod supervisor;
+
+mod processes;
+mod sightings;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use ha_store::Entropy;
+use http::Uri;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use self::learned::{LearnedCommand, NotLearned};
+use self::processes::{Processes, Signalled};
+use self::supervisor::{Action, End, Observation, Policy, Session, Slot, Supervisor};
+
+/// By this environment variable a JobManager learns what it calls itself towards the sidecar.
+pub const PROCESS_VARIABLE: &str = "HOLDFAST_PROCESS";
+
+/// What is to be run, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The JobManager's command, as its container would run it.
+    pub command: Vec<String>,
+    /// When processes are started and ended.
+    pub policy: Policy,
+    /// The sidecar's list of sessions.
+    pub sidecar: Uri,
+    /// Flink properties of a process in the second slot, `key=value`: ports that do not collide with those of the first.
+    pub spare_properties: Vec<String>,
+    /// Where a learned command is kept, for the next container.
+    pub state_directory: Option<PathBuf>,
+}
+
+/// Why nothing was run.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The command is not there, or is no program.
+    #[error(
+        "cannot start {program}: {error}. It is what stands after `--`; give the JobManager's command there"
+    )]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Signals would kill this process instead of reaching the JobManager.
+    #[error("cannot take over signals: {0}")]
+    Signals(io::Error),
+}
+
+/// What a shell ends with when a command is not there, or cannot be run.
+const NOT_FOUND: u8 = 127;
+const NOT_RUN: u8 = 126;
+
+impl ExecError {
+    /// What a shell would end with.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Start { error, .. } => status_of(error),
+            Self::Signals(_) => 1,
+        }
+    }
+}
+
+fn status_of(not_started: &io::Error) -> u8 {
+    if not_started.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN }
+}
+
+struct Driver {
+    options: Options,
+    supervisor: Supervisor,
+    environment: BTreeMap<String, String>,
+    processes: Processes,
+    learned: Option<LearnedCommand>,
+    learning: Option<BoxFuture<'static, Result<LearnedCommand, NotLearned>>>,
+    started: Instant,
+}
+
+/// How a process is started now.
+enum How {
+    Directly(Command),
+    AsGiven(Command),
+    NotNow(String),
+}
+
+/// Runs the command until its job is over, it crashed too often, or we are asked to end. Answers with the exit status.
+///
+/// # Errors
+/// [`ExecError`]: nothing runs.
+pub async fn run(options: Options, entropy: &dyn Entropy) -> Result<u8, ExecError> {
+    let mut signals = processes::signals().map_err(ExecError::Signals)?;
+    let (told, mut sightings) = mpsc::channel(1);
+    tokio::spawn(sightings::watch(options.sidecar.clone(), told));
+    let mut driver = Driver::new(options, entropy);
+    let first = driver.supervisor.step(0, Observation::Tick);
+    if let Some(status) = driver.begin(first)? {
+        return Ok(status);
+    }
+    loop {
+        let event = driver.next(&mut signals, &mut sightings).await;
+        if let Some(status) = driver.observe(event) {
+            return Ok(status);
+        }
+    }
+}
+
+/// What the driver waits for.
+enum Event {
+    Ended(Slot, End),
+    Learned(Result<LearnedCommand, NotLearned>),
+    Signalled(Signalled),
+    Sessions(Vec<Session>),
+    Tick,
+}
+
+// === impl Driver ===
+
+impl Driver {
+    fn new(options: Options, entropy: &dyn Entropy) -> Self {
+        let mut random = [0; 8];
+        entropy.fill(&mut random);
+        let name = format!("exec-{:016x}", u64::from_le_bytes(random));
+        let learned = options.state_directory.as_deref().and_then(learned::kept::read);
+        let mut supervisor = Supervisor::new(options.policy.clone(), name);
+        if learned.is_some() {
+            let actions = supervisor.step(0, Observation::CanStartSpares);
+            assert!(actions.is_empty(), "nothing leads yet");
+        }
+        Self {
+            supervisor,
+            environment: environment(),
+            processes: Processes::default(),
+            learned,
+            learning: None,
+            started: Instant::now(),
+            options,
+        }
+    }
+
+    /// The very first start: a command that is not there is the user's mistake, and not a crash.
+    fn begin(&mut self, actions: Vec<Action>) -> Result<Option<u8>, ExecError> {
+        for action in actions {
+            let Action::Start { slot, process } = action else { unreachable!("nothing runs yet") };
+            let program = self.options.command.first().cloned().unwrap_or_default();
+            self.start(slot, &process).map_err(|error| ExecError::Start { program, error })?;
+        }
+        Ok(None)
+    }
+
+    async fn next(
+        &mut self,
+        signals: &mut mpsc::Receiver<Signalled>,
+        sightings: &mut mpsc::Receiver<Vec<Session>>,
+    ) -> Event {
+        const AT_LATEST: Duration = Duration::from_secs(60);
+        let next_ms = self.supervisor.next_tick_ms().map(Duration::from_millis);
+        let wake_at = next_ms.map_or_else(|| Instant::now() + AT_LATEST, |next| self.started + next);
+        let learning = async {
+            match &mut self.learning {
+                Some(learning) => learning.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            (slot, end) = self.processes.next_end() => Event::Ended(slot, end),
+            Some(signal) = signals.recv() => Event::Signalled(signal),
+            learned = learning => Event::Learned(learned),
+            Some(sessions) = sightings.recv() => Event::Sessions(sessions),
+            () = sleep_until(wake_at) => Event::Tick,
+        }
+    }
+
+    /// Answers with the exit status when everything is over.
+    fn observe(&mut self, event: Event) -> Option<u8> {
+        let now_ms = self.now_ms();
+        let actions = match event {
+            Event::Ended(slot, end) => {
+                tracing::info!(event = "job-manager-ended", ?slot, "the JobManager ended with {end}");
+                self.supervisor.step(now_ms, Observation::Ended(slot, end))
+            }
+            Event::Signalled(Signalled::ToEnd(signal)) => {
+                self.supervisor.step(now_ms, Observation::AskedToEnd(signal))
+            }
+            Event::Signalled(Signalled::ForTheJobManager(signal)) => {
+                self.supervisor.step(now_ms, Observation::Signalled(signal))
+            }
+            Event::Sessions(sessions) => self.supervisor.step(now_ms, Observation::Sessions(&sessions)),
+            Event::Tick => self.supervisor.step(now_ms, Observation::Tick),
+            Event::Learned(learned) => self.learned(learned),
+        };
+        self.act(actions)
+    }
+
+    fn learned(&mut self, learned: Result<LearnedCommand, NotLearned>) -> Vec<Action> {
+        self.learning = None;
+        match learned {
+            Ok(learned) => {
+                tracing::info!(event = "learned", "the next JobManager is started directly, without scripts");
+                if let Some(directory) = &self.options.state_directory {
+                    learned::kept::write(directory, &learned);
+                }
+                self.learned = Some(learned);
+                let now_ms = self.now_ms();
+                self.supervisor.step(now_ms, Observation::CanStartSpares)
+            }
+            Err(NotLearned::Ended) => Vec::new(),
+            Err(why) => {
+                let spare = if self.options.policy.warm_spare { ", and there is no spare" } else { "" };
+                tracing::warn!(
+                    event = "not-learned",
+                    "the command cannot be learned, so every start goes through its scripts{spare}: {why}"
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action>) -> Option<u8> {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            match action {
+                Action::Start { slot, process } => {
+                    if let Err(error) = self.start(slot, &process) {
+                        tracing::warn!(event = "not-started", ?slot, "a JobManager was not started: {error}");
+                        let ended = Observation::Ended(slot, End::Exited(status_of(&error)));
+                        let now_ms = self.now_ms();
+                        actions.extend(self.supervisor.step(now_ms, ended));
+                    }
+                }
+                Action::Kill { slot, why } => {
+                    tracing::info!(event = "killing", ?slot, "killing the JobManager: {why}");
+                    self.processes.signal(slot, KILL);
+                }
+                Action::Signal { slot, signal } => self.processes.signal(slot, signal),
+                Action::Finish { status, why } => {
+                    tracing::info!(event = "finished", status, "{why}");
+                    return Some(status);
+                }
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, slot: Slot, process: &str) -> io::Result<()> {
+        let (how, mut command) = match self.how(slot) {
+            How::Directly(command) => ("directly", command),
+            How::AsGiven(command) => ("by its command", command),
+            How::NotNow(why) => return Err(io::Error::other(why)),
+        };
+        command.env(PROCESS_VARIABLE, process);
+        let pid = self.processes.start(slot, command)?;
+        tracing::info!(event = "job-manager-started", ?slot, pid, process, "started a JobManager {how}");
+        if how != "directly" {
+            let (given, ours) = (self.options.command.clone(), self.environment.clone());
+            self.learning =
+                Some(Box::pin(async move { LearnedCommand::of_process(pid, &given, &ours).await }));
+        }
+        Ok(())
+    }
+
+    fn how(&mut self, slot: Slot) -> How {
+        let properties = match slot {
+            Slot::First => &[][..],
+            Slot::Second => &self.options.spare_properties,
+        };
+        let Some(learned) = &self.learned else { return self.as_given(slot, "it is not learned yet") };
+        let why = match learned.changes(&self.options.command, &self.environment) {
+            Ok(changes) if changes.is_empty() => match learned.arguments_with(&[], properties) {
+                Some(arguments) => return How::Directly(directly(learned, &arguments)),
+                None => "Flink's arguments are not recognized in it".to_owned(),
+            },
+            Ok(changes) => format!("something it depends on has changed: {}", changes.join(", ")),
+            Err(error) => error.to_string(),
+        };
+        tracing::info!(event = "not-used", "the learned command is not used: {why}");
+        self.as_given(slot, &why)
+    }
+
+    fn as_given(&self, slot: Slot, why: &str) -> How {
+        if slot == Slot::Second {
+            return How::NotNow(format!("a spare needs a learned command, and {why}"));
+        }
+        let mut words = self.options.command.iter();
+        let mut command = Command::new(words.next().map(String::as_str).unwrap_or_default());
+        command.args(words);
+        How::AsGiven(command)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis())
+            .expect("the process runs for less than 500 million years")
+    }
+}
+
+const KILL: u8 = 9;
+
+fn directly(learned: &LearnedCommand, arguments: &[String]) -> Command {
+    let mut command = Command::new(&learned.java);
+    command.args(arguments).current_dir(&learned.directory).envs(&learned.set);
+    for name in &learned.removed {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Variables that are not UTF-8 are passed on to every process, and looked at by nobody.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}

@@ -1,0 +1,272 @@
+//! The command line that Flink's scripts end in: learned from the running process, used to start the next one directly.
+//!
+//! `standalone-job.sh start-foreground` and its like start helper JVMs to compute memory options, put a class path together, and then
+//! *become* the JobManager's JVM (`exec java …`). That takes about two seconds, and comes to the same every time.
+
+pub(super) mod kept;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use super::fingerprint::Fingerprint;
+
+/// How a JobManager is started without its scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnedCommand {
+    /// The JVM.
+    pub java: PathBuf,
+    /// Everything after the JVM: its options, the main class, the program's arguments.
+    pub arguments: Vec<String>,
+    /// Where it runs.
+    pub directory: PathBuf,
+    /// Variables that the scripts set or changed.
+    pub set: BTreeMap<String, String>,
+    /// Variables that they removed.
+    pub removed: Vec<String>,
+    /// What all of this depends on, as it was then.
+    pub fingerprint: Fingerprint,
+}
+
+/// Why there is nothing to learn from a process. It is then always started by the given command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotLearned {
+    /// It went before it became a JVM.
+    #[error("it ended before it became a JVM")]
+    Ended,
+    /// It did not become a JVM.
+    #[error(
+        "it did not become a JVM within {} s: its scripts start the JVM as a child instead of becoming it with `exec`",
+        LEARN_LIMIT.as_secs()
+    )]
+    NoJvm,
+    /// Something is not UTF-8.
+    #[error("{0} of the JVM is not UTF-8")]
+    NotText(&'static str),
+    /// What it depends on cannot be read.
+    #[error(transparent)]
+    Fingerprint(#[from] super::fingerprint::FingerprintError),
+}
+
+/// How long scripts may take until they become a JVM.
+const LEARN_LIMIT: Duration = Duration::from_secs(60);
+const LEARN_PERIOD: Duration = Duration::from_millis(50);
+
+/// Variables that are of one process, and never of a command.
+const OF_ONE_PROCESS: [&str; 4] = ["_", "SHLVL", "OLDPWD", super::PROCESS_VARIABLE];
+
+type Environment = BTreeMap<String, String>;
+
+// === impl LearnedCommand ===
+
+impl LearnedCommand {
+    /// Waits until the process has become a JVM, and reads how it was started. `given` is the command that it was started
+    /// with, `ours` the environment that this process has.
+    ///
+    /// # Errors
+    /// [`NotLearned`]: the process goes on all the same.
+    pub async fn of_process(pid: u32, given: &[String], ours: &Environment) -> Result<Self, NotLearned> {
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        let java = wait_for_jvm(&proc).await?;
+        let read = |name: &str| std::fs::read(proc.join(name)).map_err(|_| NotLearned::Ended);
+        let mut arguments = texts(&read("cmdline")?, "the command line")?;
+        if arguments.is_empty() {
+            return Err(NotLearned::Ended);
+        }
+        arguments.remove(0);
+        let theirs = variables(&texts(&read("environ")?, "the environment")?);
+        let directory = std::fs::read_link(proc.join("cwd")).map_err(|_| NotLearned::Ended)?;
+        let configuration = configuration_directory(&arguments, &theirs);
+        let class_path = class_path(&arguments, &directory);
+        let fingerprint = Fingerprint::take(given, ours, &java, configuration.as_deref(), &class_path)?;
+        let (set, removed) = changes(ours, theirs);
+        Ok(Self { java, arguments, directory, set, removed, fingerprint })
+    }
+
+    /// What has changed since this was learned, by name; empty if nothing has.
+    ///
+    /// # Errors
+    /// Something that it depends on cannot be read.
+    pub fn changes(
+        &self,
+        given: &[String],
+        ours: &Environment,
+    ) -> Result<Vec<String>, super::fingerprint::FingerprintError> {
+        let mut theirs = ours.clone();
+        theirs.extend(self.set.clone());
+        let configuration = configuration_directory(&self.arguments, &theirs);
+        let class_path = self.class_path();
+        let now = Fingerprint::take(given, ours, &self.java, configuration.as_deref(), &class_path)?;
+        Ok(self.fingerprint.differences(&now))
+    }
+
+    /// Where its classes come from, in order.
+    pub fn class_path(&self) -> Vec<PathBuf> {
+        class_path(&self.arguments, &self.directory)
+    }
+
+    /// The arguments with `options` first among those of the JVM, and `properties` of Flink, which win over the
+    /// configuration's. `None`: Flink's own arguments are not recognized, so properties cannot be put among them.
+    pub fn arguments_with(&self, options: &[String], properties: &[String]) -> Option<Vec<String>> {
+        let mut arguments = options.to_vec();
+        arguments.extend_from_slice(&self.arguments);
+        if !properties.is_empty() {
+            let found =
+                arguments.iter().position(|argument| CONFIGURATION_OPTIONS.contains(&argument.as_str()))?;
+            let place = found + 2;
+            if place > arguments.len() {
+                return None;
+            }
+            // A later one would win over an earlier one of the same key.
+            let rest = without(arguments.split_off(place), properties);
+            arguments.extend(properties.iter().map(|property| format!("-D{property}")));
+            arguments.extend(rest);
+        }
+        Some(arguments)
+    }
+}
+
+const CONFIGURATION_OPTIONS: [&str; 2] = ["--configDir", "-c"];
+const CLASS_PATH_OPTIONS: [&str; 3] = ["-classpath", "-cp", "--class-path"];
+
+/// Arguments of Flink without the dynamic properties (`-Dkey=value`, or in two words) whose keys `properties` has.
+fn without(arguments: Vec<String>, properties: &[String]) -> Vec<String> {
+    let keys: Vec<&str> =
+        properties.iter().filter_map(|property| Some(property.split_once('=')?.0)).collect();
+    let is_set = |pair: &str| pair.split_once('=').is_some_and(|(key, _)| keys.contains(&key));
+    let mut kept = Vec::with_capacity(arguments.len());
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        if argument == "-D" && arguments.peek().is_some_and(|pair| is_set(pair)) {
+            arguments.next();
+        } else if !argument.strip_prefix("-D").is_some_and(is_set) {
+            kept.push(argument);
+        }
+    }
+    kept
+}
+
+async fn wait_for_jvm(proc: &Path) -> Result<PathBuf, NotLearned> {
+    let give_up = Instant::now() + LEARN_LIMIT;
+    while Instant::now() < give_up {
+        match std::fs::read_link(proc.join("exe")) {
+            Ok(program) if program.file_name().is_some_and(|name| name == "java") => return Ok(program),
+            Ok(_) => sleep(LEARN_PERIOD).await,
+            Err(_) => return Err(NotLearned::Ended),
+        }
+    }
+    Err(NotLearned::NoJvm)
+}
+
+fn texts(zero_terminated: &[u8], what: &'static str) -> Result<Vec<String>, NotLearned> {
+    let ended = zero_terminated.strip_suffix(b"\0").unwrap_or(zero_terminated);
+    if ended.is_empty() {
+        return Ok(Vec::new());
+    }
+    let texts = ended.split(|byte| *byte == 0).map(|text| OsString::from_vec(text.to_vec()).into_string());
+    texts.collect::<Result<_, _>>().map_err(|_| NotLearned::NotText(what))
+}
+
+fn variables(pairs: &[String]) -> Environment {
+    let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn changes(ours: &Environment, theirs: Environment) -> (Environment, Vec<String>) {
+    let of_a_command = |name: &&String| !OF_ONE_PROCESS.contains(&name.as_str());
+    let removed =
+        ours.keys().filter(|name| !theirs.contains_key(*name)).filter(of_a_command).cloned().collect();
+    let changed = |(name, value): &(String, String)| ours.get(name) != Some(value) && of_a_command(&name);
+    (theirs.into_iter().filter(changed).collect(), removed)
+}
+
+fn configuration_directory(arguments: &[String], environment: &Environment) -> Option<PathBuf> {
+    let given = value_of(arguments, &CONFIGURATION_OPTIONS);
+    given.or_else(|| environment.get("FLINK_CONF_DIR").map(String::as_str)).map(PathBuf::from)
+}
+
+fn class_path(arguments: &[String], directory: &Path) -> Vec<PathBuf> {
+    let entries = value_of(arguments, &CLASS_PATH_OPTIONS).unwrap_or_default().split(':');
+    entries.filter(|entry| !entry.is_empty()).map(|entry| directory.join(entry)).collect()
+}
+
+fn value_of<'a>(arguments: &'a [String], options: &[&str]) -> Option<&'a str> {
+    let place = arguments.iter().position(|argument| options.contains(&argument.as_str()))?;
+    arguments.get(place + 1).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    pub(super) fn learned() -> LearnedCommand {
+        let line = "-Xmx1g -classpath lib/a.jar:/lib/b.jar::: org.apache.flink.Entry --configDir /conf -D k=v --job-classname J -c x";
+        LearnedCommand {
+            java: "/usr/bin/java".into(),
+            arguments: line.split(' ').map(str::to_owned).collect(),
+            directory: "/opt/flink".into(),
+            set: BTreeMap::new(),
+            removed: Vec::new(),
+            fingerprint: Fingerprint::default(),
+        }
+    }
+
+    #[test]
+    fn options_of_the_jvm_come_first_and_properties_after_the_configuration_directory() {
+        let options = strings(&["-XX:+UseSerialGC"]);
+        let arguments =
+            learned().arguments_with(&options, &strings(&["rest.bind-port=0"])).unwrap().join(" ");
+        let expected = "-XX:+UseSerialGC -Xmx1g -classpath lib/a.jar:/lib/b.jar::: org.apache.flink.Entry \
+                        --configDir /conf -Drest.bind-port=0 -D k=v --job-classname J -c x";
+        assert_eq!(arguments, expected);
+    }
+
+    #[test]
+    fn a_property_of_the_command_line_does_not_win_over_a_spares() {
+        let mut learned = learned();
+        let line = "org.apache.flink.Entry --configDir /conf -D rest.bind-port=8081 -Drest.bind-port=8082 -D a=b J -Dc=d";
+        learned.arguments = line.split(' ').map(str::to_owned).collect();
+        let arguments = learned.arguments_with(&[], &strings(&["rest.bind-port=0"])).unwrap().join(" ");
+        assert_eq!(arguments, "org.apache.flink.Entry --configDir /conf -Drest.bind-port=0 -D a=b J -Dc=d");
+    }
+
+    #[test]
+    fn properties_are_not_given_to_what_is_not_known_as_flink() {
+        let mut other = learned();
+        other.arguments = strings(&["-jar", "mine.jar"]);
+        assert_eq!(other.arguments_with(&[], &strings(&["rest.bind-port=0"])), None);
+        assert_eq!(other.arguments_with(&[], &[]), Some(strings(&["-jar", "mine.jar"])));
+    }
+
+    #[test]
+    fn the_class_path_is_that_of_the_directory_it_runs_in() {
+        assert_eq!(
+            learned().class_path(),
+            [PathBuf::from("/opt/flink/lib/a.jar"), PathBuf::from("/lib/b.jar")]
+        );
+    }
+
+    #[test]
+    fn only_what_the_scripts_changed_is_kept_of_an_environment() {
+        let ours = variables(&strings(&["PATH=/bin", "GONE=1", "SHLVL=1", "KEPT=a"]));
+        let theirs = variables(&strings(&[
+            "PATH=/bin:/java",
+            "SHLVL=2",
+            "KEPT=a",
+            "NEW=a=b",
+            "HOLDFAST_PROCESS=exec-1",
+        ]));
+        let (set, removed) = changes(&ours, theirs);
+        assert_eq!(set, variables(&strings(&["PATH=/bin:/java", "NEW=a=b"])));
+        assert_eq!(removed, ["GONE"]);
+    }
+}
