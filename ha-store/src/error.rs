@@ -121,6 +121,14 @@ pub enum Refusal {
         /// Flink's checkpoint id.
         id: u64,
     },
+    /// The present generation's job owns the files of this snapshot, or they are gone already.
+    #[error(
+        "the files of snapshot {id} are Flink's to delete: the job of this generation claims them, or they are gone already; to keep this state, take a savepoint with `holdfast savepoint` and pin that"
+    )]
+    NotKept {
+        /// Flink's checkpoint id.
+        id: u64,
+    },
     /// A plan is for the generation that it was made for.
     #[error("the plan is for generation {planned}, and the present one is {present}: plan again")]
     WrongGeneration {

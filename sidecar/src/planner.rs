@@ -299,12 +299,7 @@ impl<'a> Planner<'a> {
 
     /// `own`: it is the newest of the lineage, so whatever the deployment has was made for it.
     fn restore(&self, strategy: &str, snapshot: PlannedSnapshot, own: bool, why: String) -> Step {
-        let mut pinned = self.state.snapshots().filter(|(_, s)| s.pinned);
-        // Checkpoints share files, so a pin on one keeps them from all of them.
-        let pinned_beside = pinned.any(|(_, s)| {
-            s.pointer.kind == SnapshotKind::Checkpoint
-                || s.pointer.external_pointer == snapshot.external_pointer
-        });
+        let pinned_beside = self.state.pin_forbids_claim(&snapshot.external_pointer);
         let by_rule = match (own, snapshot.kind) {
             (true, SnapshotKind::Checkpoint) => ClaimMode::Claim,
             _ => ClaimMode::NoClaim,

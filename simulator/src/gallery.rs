@@ -22,6 +22,7 @@
 //! | `starts-empty` | FLINK-35857 | the next rollout starts with nothing |
 //! | `skips-what-cannot-be-read` | FLINK-22502 | an older checkpoint is restored in its place |
 //! | `old-graph-is-kept` | FLINK-30527 | a graph of other code is run |
+//! | `restore-is-not-said` | FLINK-20441 | a savepoint that the job rolled back behind is chosen |
 //! | `overwrites` | mountx #19 | the store drops the condition of a create |
 //! | `no-epoch-check` | kubernetes #44887 | nobody asks whose epoch is the newest |
 //! | `acknowledged-and-lost` | cvmfs #2965 | the store answers 200 and drops the object |
@@ -35,6 +36,7 @@
 mod api;
 mod defects;
 mod store;
+mod stories;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -30,6 +30,9 @@
 //! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint, a rollout the newest snapshot of the lineage; never nothing, unless the user wished so | P1, I7 |
 //! | [`plan-kept`](property::PLAN_KEPT) | a generation's restore plan is durable before a grant, and stays as it is | P1, design §7 |
 //! | [`plan-verified`](property::PLAN_VERIFIED) | a plan names no snapshot whose files were harmed before | P1 |
+//! | [`reset-kept`](property::RESET_KEPT) | a reset that was acknowledged is durable, and is what the next generation restores; nobody makes one up | design §7 |
+//! | [`pin-kept`](property::PIN_KEPT) | a pinned snapshot stays, and its files with it, until a person lets it go | design §7 |
+//! | [`savepoint-told`](property::SAVEPOINT_TOLD) | what a person is told of a savepoint that they asked the product for is true | design §7, decision 0005 |
 //! | [`own-code`](property::OWN_CODE) | a job is made from a graph of its own generation and of its own code | FLINK-30527 |
 //! | [`ended-stays-ended`](property::ENDED_STAYS_ENDED) | a job with a durable result is not started again in its generation | P5 |
 //! | [`ends-for-a-reason`](property::ENDS_FOR_A_REASON) | a job ends because its input did, its user wanted it, or its restarts are used up | P5, FLINK-19154 |
@@ -58,6 +61,7 @@ mod restores;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,6 +76,7 @@ use self::output::Output;
 use self::plans::Plans;
 use self::pointers::{Files, Objects};
 use self::restores::Restores;
+use self::wishes::Wishes;
 use crate::outcome::Violation;
 use crate::plan::Plan;
 use crate::trace::{Entry, Observer};
@@ -97,6 +102,9 @@ pub mod property {
     pub const NEVER_BACK: &str = "never-back";
     pub const PLAN_KEPT: &str = "plan-kept";
     pub const PLAN_VERIFIED: &str = "plan-verified";
+    pub const RESET_KEPT: &str = "reset-kept";
+    pub const PIN_KEPT: &str = "pin-kept";
+    pub const SAVEPOINT_TOLD: &str = "savepoint-told";
     pub const OWN_CODE: &str = "own-code";
     pub const ENDED_STAYS_ENDED: &str = "ended-stays-ended";
     pub const ENDS_FOR_A_REASON: &str = "ends-for-a-reason";
@@ -106,7 +114,7 @@ pub mod property {
     pub const RUNS_AGAIN: &str = "runs-again";
 
     /// All of them, in the order of the table.
-    pub const ALL: [&str; 25] = [
+    pub const ALL: [&str; 28] = [
         CREATE_ONLY,
         LOG_UNBROKEN,
         FENCED,
@@ -125,6 +133,9 @@ pub mod property {
         NEVER_BACK,
         PLAN_KEPT,
         PLAN_VERIFIED,
+        RESET_KEPT,
+        PIN_KEPT,
+        SAVEPOINT_TOLD,
         OWN_CODE,
         ENDED_STAYS_ENDED,
         ENDS_FOR_A_REASON,
@@ -156,6 +167,7 @@ pub fn judge(plan: &Plan) -> Judge {
         Box::new(Objects::default()),
         Box::new(Restores::default()),
         Box::new(Plans::of(plan)),
+        Box::new(Wishes::default()),
         Box::new(Endings::of(plan)),
         Box::new(Output::of(&plan.job)),
         Box::new(Lease::of(plan)),

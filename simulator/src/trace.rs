@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use self::event::{AddAnswer, Event, JobStatus};
+pub use self::event::{AddAnswer, Event, JobStatus, SavepointEnd, Told, Wish};
 
 /// How many events make one block of the rolling hash, which tells where two runs first differ.
 pub const BLOCK: usize = 1_000;
@@ -175,9 +175,23 @@ pub mod reached {
     pub const STORED_GRAPH: &str = "stored graph in place of main()";
     /// `main()` failed.
     pub const MAIN_FAILED: &str = "main() failed";
+    /// What a new generation is to restore is not there, or cannot be asked for: nobody was granted, and the pod says so.
+    pub const REFUSED: &str = "restore refused";
+    /// A job was started from its plan's snapshot after it had FAILED.
+    pub const AFTER_FAILED: &str = "started again after it FAILED";
+    /// A job was started from the snapshot that a person had reset its deployment to.
+    pub const RESET: &str = "started from a reset";
+    /// A person's pin was acknowledged.
+    pub const PINNED: &str = "snapshot pinned";
+    /// A new generation restored a pinned snapshot.
+    pub const PINNED_RESTORED: &str = "pinned snapshot restored";
+    /// A savepoint that a person had asked the product for is complete and recorded.
+    pub const HOLDFAST_SAVEPOINT: &str = "savepoint through Holdfast";
+    /// The product could not say what became of one.
+    pub const HOLDFAST_SAVEPOINT_UNKNOWN: &str = "savepoint of unknown fate";
 
     /// All of them, in the order in which they are shown.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 26] = [
         ZOMBIE_FENCED,
         UNKNOWN_RECORDED,
         UNKNOWN_ABSENT,
@@ -197,5 +211,12 @@ pub mod reached {
         PLANNED,
         STORED_GRAPH,
         MAIN_FAILED,
+        REFUSED,
+        AFTER_FAILED,
+        RESET,
+        PINNED,
+        PINNED_RESTORED,
+        HOLDFAST_SAVEPOINT,
+        HOLDFAST_SAVEPOINT_UNKNOWN,
     ];
 }

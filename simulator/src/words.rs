@@ -1,7 +1,7 @@
 //! Numbers, times, faults and events in words.
 
-use crate::plan::{Fault, Harm, PodChoice, Point, Process, Restore, What, When, Which};
-use crate::trace::{AddAnswer, Entry, Event};
+use crate::plan::{Chosen, Fault, Harm, PodChoice, Point, Process, Restore, What, When, Which};
+use crate::trace::{AddAnswer, Entry, Event, SavepointEnd, Told, Wish};
 
 /// `1,234,567`
 pub fn thousands(number: u64) -> String {
@@ -184,7 +184,17 @@ pub fn what(what: &What) -> String {
         What::Cancel => "the user cancels the job".to_owned(),
         What::Savepoint => "the user triggers a savepoint".to_owned(),
         What::StopWithSavepoint => "the user stops the job with a savepoint".to_owned(),
-        What::Upgrade { restore, claims, previous } => upgrade(*restore, *claims, *previous),
+        What::Upgrade { restore, claims, previous, mends } => {
+            let mended = if *mends { ", with its code mended" } else { "" };
+            format!("{}{mended}", upgrade(*restore, *claims, *previous))
+        }
+        What::Reset { to } => format!("the user resets the deployment to {}", chosen(*to)),
+        What::Pin { which } => format!("the user pins {}", chosen(*which)),
+        What::Unpin { which } => format!("the user lets {} go that is pinned", chosen(*which)),
+        What::HoldfastSavepoint { stop: false } => "the user asks the sidecar for a savepoint".to_owned(),
+        What::HoldfastSavepoint { stop: true } => {
+            "the user asks the sidecar to stop the job with a savepoint".to_owned()
+        }
         What::HarmSnapshot { which, how } => harm(*which, *how),
         What::FailMain => "main() fails".to_owned(),
         What::SlowMain { by_ms } => format!("main() takes {} longer", time(*by_ms)),
@@ -192,6 +202,32 @@ pub fn what(what: &What) -> String {
         What::Suspend => "the user suspends the Kubernetes Job".to_owned(),
         What::DeleteJob => "the user deletes the Kubernetes Job, and makes it again afterwards".to_owned(),
     }
+}
+
+fn chosen(chosen: Chosen) -> &'static str {
+    match chosen {
+        Chosen::Oldest => "the oldest snapshot",
+        Chosen::Newest => "the newest snapshot",
+        Chosen::Any => "a snapshot",
+    }
+}
+
+fn wish(wish: &Wish) -> String {
+    match wish {
+        Wish::Reset { id, .. } => format!("reset the deployment to snapshot {id}"),
+        Wish::Pin { id } => format!("pin snapshot {id}"),
+        Wish::Unpin { id } => format!("unpin snapshot {id}"),
+    }
+}
+
+fn savepoint_told(trigger: &str, end: SavepointEnd, recorded: bool, id: Option<u64>) -> String {
+    let id = id.map_or(String::new(), |id| format!(" {id}"));
+    let (end, recorded) = match end {
+        SavepointEnd::Completed => ("is complete", if recorded { " and recorded" } else { "" }),
+        SavepointEnd::Failed => ("has failed", ""),
+        SavepointEnd::Unknown => ("may be there or not", ""),
+    };
+    format!("is told that savepoint{id} of {trigger} {end}{recorded}")
 }
 
 /// One event, on one line.
@@ -245,6 +281,15 @@ pub fn event(event: &Event) -> String {
         Event::JobRestarting { cause, .. } => format!("the tasks restart: {cause}"),
         Event::JobEnded { status, .. } => format!("the job is {}", status.as_str()),
         Event::RolledOut { generation, .. } => format!("the user rolls generation {generation} out"),
+        Event::Wished { what, .. } => format!("asks the sidecar to {}", wish(what)),
+        Event::WishAnswered { what, told, .. } => match told {
+            Told::Done => format!("is told that this was done: {}", wish(what)),
+            Told::Refused { problem } => format!("is refused to {}: {problem}", wish(what)),
+            Told::Unknown => format!("cannot know whether this was done: {}", wish(what)),
+        },
+        Event::SavepointTold { trigger, end, recorded, id, .. } => {
+            savepoint_told(trigger, *end, *recorded, *id)
+        }
         Event::SnapshotHarmed { id, .. } => format!("harmed snapshot {id}"),
         Event::MainRan { generation } => format!("main() of generation {generation} made a graph"),
         Event::GraphUsed { generation, code, .. } => {
@@ -260,6 +305,7 @@ pub fn event(event: &Event) -> String {
         Event::SavepointCompleted { id, stops: true, .. } => {
             format!("savepoint {id} is complete, with which the job ends")
         }
+        Event::SavepointServed { trigger, id } => format!("savepoint {id} is the one of {trigger}"),
         Event::CheckpointFailed { id, cause, .. } => format!("checkpoint {id} failed: {cause}"),
         Event::CheckpointFilesDeleted { id, .. } => format!("deleted the files of checkpoint {id}"),
         Event::SinkCommitted { partition, from, to, checkpoint, .. } => {

@@ -10,6 +10,7 @@
 //! | `api-server` | the API server | the objects |
 //! | `sidecar-N`, `job-manager-N` | the two containers of a pod; pods that come later run on the same hosts | |
 //! | `task-manager-N` | a TaskManager, and the Service as its node makes it | |
+//! | `user` | where people sit who speak to the sidecar; only there once somebody does | |
 //!
 //! | file | is |
 //! | --- | --- |
@@ -24,6 +25,7 @@
 //! | `probe` | the kubelet's probes |
 //! | `pods`, `restarts`, `jobs` | what Kubernetes decides: pure |
 //! | `kubelet`, `task_managers`, `sidecar` | what Kubernetes does: processes start and end |
+//! | `rollouts`, `people` | what people do: roll out, and speak to the sidecar over its API |
 //! | `active`, `faults`, `nemesis` | what goes wrong |
 //! | `watch` | what the driver learns from the trace |
 
@@ -39,9 +41,11 @@ mod kubelet;
 mod links;
 mod nemesis;
 pub mod net;
+mod people;
 mod pods;
 mod probe;
 mod restarts;
+mod rollouts;
 mod service;
 pub mod sidecar;
 pub mod store;
@@ -62,6 +66,8 @@ use self::jobs::Jobs;
 use self::kubelet::{Kubelet, Slot};
 use self::links::Links;
 use self::nemesis::{Lasting, Outage};
+use self::people::People;
+use self::rollouts::Rollout;
 use self::service::Service;
 use self::store::FarSide;
 use self::task_managers::TaskManager;
@@ -89,6 +95,9 @@ const PRIVATE_PORT: u16 = 8480;
 const PUBLIC_PORT: u16 = 8481;
 const RPC_PORT: u16 = 6123;
 
+/// Who people are, and where they sit.
+const USER: &str = "user";
+
 /// How many TaskManagers the Deployment has.
 const TASK_MANAGERS: usize = 2;
 
@@ -96,9 +105,6 @@ const TASK_MANAGERS: usize = 2;
 const MESSAGE_LATENCY_MAX: Duration = Duration::from_millis(20);
 /// Segments in flight on one connection, and connections that wait to be accepted.
 const TCP_CAPACITY: usize = 1_024;
-
-/// Settings of the sidecars of one rollout, by their names on the command line.
-type Rollout = BTreeMap<String, String>;
 
 /// What a world is made of, and what outlives its processes.
 struct Scene {
@@ -132,6 +138,7 @@ pub struct World<'a> {
     outages: Vec<Outage>,
     links: Links,
     links_changed: bool,
+    people: People,
     watch: Watch,
 }
 
@@ -200,6 +207,7 @@ impl World<'_> {
             generations: 0,
             rollouts: BTreeMap::new(),
             pods_made: 0,
+            people: People::new(),
             now_ms: 0,
             scene,
             sim,
@@ -229,6 +237,7 @@ impl World<'_> {
         self.run_nemesis();
         self.control_jobs();
         self.run_kubelets();
+        self.show_people_the_way();
         if self.links_changed {
             self.set_links();
         }
@@ -249,7 +258,7 @@ impl World<'_> {
     /// All hosts of processes.
     fn hosts(&self) -> impl Iterator<Item = &Host> {
         let slots = self.slots.iter().flat_map(|slot| [&slot.sidecar, &slot.job_manager]);
-        slots.chain(self.task_managers.iter().map(|one| &one.host))
+        slots.chain(self.task_managers.iter().map(|one| &one.host)).chain([&self.people.host])
     }
 
     /// All hosts that the network knows.

@@ -98,6 +98,7 @@ pub(super) fn pin(
 ) -> Result<Outcome, Refusal> {
     let pins = |job: &JobState| job.history.iter().filter(|snapshot| snapshot.pinned).count();
     let full = state.jobs.values().map(pins).max().unwrap_or(0) >= ctx.limits.pins_max;
+    let claimed = is_claimed(state, external_pointer);
     let Some(known) = find(state, external_pointer) else {
         return Err(Refusal::UnknownSnapshot { external_pointer: external_pointer.to_owned() });
     };
@@ -107,12 +108,25 @@ pub(super) fn pin(
     if pinned && known.left_epoch.is_none() && known.pointer.kind == SnapshotKind::Checkpoint {
         return Err(Refusal::NotPinnable { id: known.id });
     }
+    // Flink was told that the files are its own, or is about to be: no pin of ours reaches it any more.
+    if pinned && (claimed || !known.is_kept()) {
+        return Err(Refusal::NotKept { id: known.id });
+    }
     if pinned && full {
         let max = ctx.limits.pins_max as u64;
         return Err(Refusal::LimitReached { what: "pinned snapshots".to_owned(), limit: "pins_max", max });
     }
     known.pinned = pinned;
     Ok(Outcome::changed(Answer::Changed))
+}
+
+/// Whether the plan has a job take over the files of the snapshot there. Once that job has ended, what it left is nobody's.
+fn is_claimed(state: &DeploymentState, external_pointer: &str) -> bool {
+    state.plan.as_ref().is_some_and(|plan| {
+        let restored = plan.snapshot.as_ref().map(|planned| planned.external_pointer.as_str());
+        let ended = plan.taken_by.as_ref().is_some_and(|job| state.has_ended(job));
+        plan.claim_mode == ClaimMode::Claim && restored == Some(external_pointer) && !ended
+    })
 }
 
 /// What becomes of a live snapshot that Flink lets go while its job runs on.

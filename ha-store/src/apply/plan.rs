@@ -1,7 +1,7 @@
 //! Changes of what is to be restored.
 
 use super::{Applying, Outcome, check_size, ledger};
-use crate::state::{DeploymentState, Reset, RestorePlan};
+use crate::state::{ClaimMode, DeploymentState, Reset, RestorePlan};
 use crate::{Answer, JobId, Refusal};
 
 /// Longest reason for people.
@@ -22,6 +22,13 @@ pub(super) fn set_plan(
     if plan.generation != present {
         return Err(Refusal::WrongGeneration { planned: plan.generation.clone(), present });
     }
+    // Somebody may have pinned it since the plan was made.
+    let restored = plan.snapshot.as_ref().map(|snapshot| snapshot.external_pointer.as_str());
+    let claim_mode = match restored.is_some_and(|pointer| state.pin_forbids_claim(pointer)) {
+        true => ClaimMode::NoClaim,
+        false => plan.claim_mode,
+    };
+    let plan = &RestorePlan { claim_mode, ..plan.clone() };
     match &state.plan {
         Some(found) if found == plan => return Ok(Outcome::unchanged(Answer::Unchanged)),
         Some(_) => {

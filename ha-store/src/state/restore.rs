@@ -1,7 +1,7 @@
 //! What the next JobManager is to restore, and why: decided once for each generation, and durable before anybody is
 //! granted leadership in it.
 
-use crate::state::SnapshotKind;
+use crate::state::{DeploymentState, SnapshotKind};
 use crate::{Epoch, JobId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -64,6 +64,18 @@ pub struct Reset {
     pub external_pointer: String,
     /// When it was asked for, by that process's clock. Unix milliseconds.
     pub asked_at_ms: i64,
+}
+
+impl DeploymentState {
+    /// Whether somebody's pin forbids that a job takes over the files of the snapshot there: its own pin, or that of any
+    /// checkpoint, since checkpoints share files.
+    pub fn pin_forbids_claim(&self, external_pointer: &str) -> bool {
+        let mut pinned = self.snapshots().filter(|(_, snapshot)| snapshot.pinned);
+        pinned.any(|(_, snapshot)| {
+            snapshot.pointer.kind == SnapshotKind::Checkpoint
+                || snapshot.pointer.external_pointer == external_pointer
+        })
+    }
 }
 
 impl ClaimMode {

@@ -112,6 +112,14 @@ impl Book {
         self.taken.iter().find(|taken| taken.id == id)
     }
 
+    /// Others of the same job that were under way at the same time as this one.
+    pub(super) fn beside(&self, taken: &Taken) -> Vec<Taken> {
+        let overlaps =
+            |other: &&Taken| other.ended_at_ms.is_none_or(|ended_ms| ended_ms >= taken.requested_at_ms);
+        let others = self.taken.iter().filter(|other| other.id != taken.id && other.job == taken.job);
+        others.filter(overlaps).cloned().collect()
+    }
+
     /// Replaces what is known of one.
     pub(super) fn update(&mut self, news: Taken) {
         if let Some(taken) = self.taken.iter_mut().find(|taken| taken.id == news.id) {

@@ -208,8 +208,9 @@ impl Following {
                 known.epoch == self.epoch && !self.before.contains(&known.pointer.external_pointer)
             })
             .collect();
+        let beside = self.savepoints.book().beside(&self.taken);
         let taken = &mut self.taken;
-        if let [only] = new[..]
+        if let Some(only) = certainly_of(taken, &beside, &new)
             && (!taken.stop || has_result(state, &taken.job))
         {
             taken.status = Status::Completed;
@@ -264,6 +265,24 @@ impl Taken {
     }
 }
 
+/// The one of these new savepoints that was made for this request, if nobody else can have caused it: it is the only one that
+/// no other request is known to have made, it was triggered after this was asked for, and of every other request it is known
+/// what became of it.
+fn certainly_of<'s>(taken: &Taken, beside: &[Taken], new: &[&'s Snapshot]) -> Option<&'s Snapshot> {
+    let may_be_anothers = |other: &Taken| other.external_pointer.is_none() && other.status != Status::Failed;
+    if beside.iter().any(may_be_anothers) {
+        return None;
+    }
+    let of_another = |snapshot: &Snapshot| {
+        let pointer = &snapshot.pointer.external_pointer;
+        beside.iter().any(|other| other.external_pointer.as_ref() == Some(pointer))
+    };
+    let mut left = new.iter().filter(|snapshot| !of_another(snapshot));
+    // The JobManager runs in this pod, so both times are of one clock.
+    let only = left.next().filter(|only| only.pointer.trigger_timestamp_ms >= taken.requested_at_ms)?;
+    left.next().is_none().then_some(*only)
+}
+
 /// The savepoints of a job that the ledger knows.
 fn in_ledger<'s>(state: &'s DeploymentState, job: &JobId) -> impl Iterator<Item = &'s Snapshot> {
     let known = state.jobs.get(job).into_iter();
@@ -287,4 +306,47 @@ async fn checkpoint_id(stores: &Stores, location: &str) -> Result<u64, String> {
         unreadable.or(unknown).unwrap_or_else(|| format!("{} is not there", found.metadata_path))
     };
     found.checkpoint_id.ok_or_else(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Request;
+    use super::*;
+
+    fn taken(id: &str, status: Status, pointer: Option<&str>) -> Taken {
+        let job = "a".repeat(32).parse().expect("an id");
+        let external_pointer = pointer.map(str::to_owned);
+        Taken { status, external_pointer, ..Taken::new(id.to_owned(), job, &Request::default(), 1_000) }
+    }
+
+    fn snapshot(place: &str, triggered_ms: i64) -> Snapshot {
+        let pointer = json!({"external_pointer": place, "kind": "savepoint", "trigger_timestamp_ms": triggered_ms,
+            "completion_timestamp_ms": triggered_ms + 9, "properties": ""});
+        let snapshot = json!({"id": 7, "pointer": pointer, "state": "retained", "epoch": 1, "added_at_ms": 3, "left_epoch": 1});
+        serde_json::from_value(snapshot).expect("a snapshot")
+    }
+
+    #[test]
+    fn a_savepoint_that_another_request_may_have_caused_is_not_taken_for_this_one() {
+        let (one, two) = (snapshot("s3://b/one", 1_000), snapshot("s3://b/two", 1_001));
+        let own = taken("own", Status::InProgress, None);
+        let found = |beside: &[Taken], new: &[&Snapshot]| {
+            certainly_of(&own, beside, new).map(|found| found.pointer.external_pointer.clone())
+        };
+        assert_eq!(found(&[], &[&one]).as_deref(), Some("s3://b/one"));
+        assert_eq!(found(&[], &[]), None);
+        assert_eq!(found(&[], &[&one, &two]), None, "either may be it");
+        let done = taken("other", Status::Completed, Some("s3://b/one"));
+        assert_eq!(found(&[done.clone()], &[&one]), None, "it is the other's");
+        assert_eq!(found(&[done], &[&one, &two]).as_deref(), Some("s3://b/two"));
+        for status in [Status::InProgress, Status::Unknown] {
+            assert_eq!(found(&[taken("other", status, None)], &[&one]), None, "it may be the other's");
+        }
+        let failed = taken("other", Status::Failed, None);
+        assert_eq!(found(&[failed], &[&one]).as_deref(), Some("s3://b/one"));
+        let older = snapshot("s3://b/old", 999);
+        assert_eq!(found(&[], &[&older]), None, "somebody triggered it before");
+    }
 }

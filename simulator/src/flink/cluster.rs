@@ -95,6 +95,8 @@ struct Switches {
     first_savepoint: Option<String>,
     /// Counts the versions of the code.
     code: u64,
+    /// The code gets past the poison record.
+    code_mended: bool,
     main_fails: bool,
     /// By how much longer `main()` takes.
     main_slow_ms: u64,
@@ -157,6 +159,11 @@ impl Cluster {
     /// Whoever starts from now on has other code.
     pub fn change_code(&self) {
         self.switch(|switches| switches.code += 1);
+    }
+
+    /// Whoever starts from now on has code that gets past the poison record.
+    pub fn mend_code(&self) {
+        self.switch(|switches| switches.code_mended = true);
     }
 
     /// Somebody harms the newest snapshot of this kind that is whole: its job and its id. `None`: there is none.
@@ -238,6 +245,11 @@ impl Cluster {
     /// Which version of the code whoever starts now has.
     pub(super) fn code(&self) -> u64 {
         self.lock().switches.code
+    }
+
+    /// Whether whoever starts now gets past the poison record.
+    pub(super) fn code_is_mended(&self) -> bool {
+        self.lock().switches.code_mended
     }
 
     pub(super) fn main_fails(&self) -> bool {

@@ -265,8 +265,8 @@ impl Driver<'_> {
         };
         for (worker, partitions) in at {
             let tasks = partitions.iter().map(|partition| (*partition, state(partition))).collect();
-            let checkpoint = latest.map(|(id, _)| id);
-            self.tell(&BTreeSet::from([*worker]), &ToWorker::Deploy { by, checkpoint, tasks });
+            let (checkpoint, mended) = (latest.map(|(id, _)| id), self.process.mended);
+            self.tell(&BTreeSet::from([*worker]), &ToWorker::Deploy { by, checkpoint, tasks, mended });
         }
     }
 
@@ -323,6 +323,9 @@ impl Driver<'_> {
                 return self.master.settled(process.now_ms(), id, Some(&cause));
             }
         };
+        if let Some(Request { trigger, .. }) = &self.requested {
+            process.record(Event::SavepointServed { trigger: trigger.clone(), id });
+        }
         if stops {
             process.cluster.stop_has_begun();
         }

@@ -37,6 +37,8 @@ pub(super) struct Process {
     pub(super) statistics: Statistics,
     /// What the adapter computes from the code and the configuration.
     pub(super) fingerprint: String,
+    /// The code gets past the poison record.
+    pub(super) mended: bool,
     started: Instant,
 }
 
@@ -66,8 +68,8 @@ impl Process {
         let (publisher, statistics) = (Publisher::default(), Statistics::new(env.clock.clone()));
         cluster.begin(&env.job_id);
         let fingerprint = format!("code-{}", cluster.code());
-        let started = Instant::now();
-        Self { env, cluster, scope, client, calls, publisher, statistics, fingerprint, started }
+        let (mended, started) = (cluster.code_is_mended(), Instant::now());
+        Self { env, cluster, scope, client, calls, publisher, statistics, fingerprint, mended, started }
     }
 
     /// Milliseconds since the process started.

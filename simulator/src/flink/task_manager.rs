@@ -154,7 +154,8 @@ impl TaskManager {
     fn obey(&mut self, message: ToWorker) {
         let now_ms = self.now_ms();
         let effects = match message {
-            ToWorker::Deploy { by, checkpoint, tasks } => {
+            ToWorker::Deploy { by, checkpoint, tasks, mended } => {
+                self.worker.set_mended(mended);
                 let start_ms = self.env.stream.between(30, 200);
                 self.worker.deploy(now_ms, start_ms, by, checkpoint, tasks)
             }

@@ -26,8 +26,9 @@ pub(super) const SILENCE_MS: u64 = 50_000;
 pub(super) enum ToWorker {
     /// The registration is good.
     Registered,
-    /// Run these tasks, from these states. `checkpoint` is where the states come from.
-    Deploy { by: Attempt, checkpoint: Option<u64>, tasks: BTreeMap<u32, PartitionState> },
+    /// Run these tasks, from these states. `checkpoint` is where the states come from; `mended`: their code gets past the
+    /// poison record.
+    Deploy { by: Attempt, checkpoint: Option<u64>, tasks: BTreeMap<u32, PartitionState>, mended: bool },
     /// End all tasks of this attempt.
     Cancel { by: Attempt },
     /// A barrier enters the sources. `stops`: it is that of the savepoint with which the job ends.

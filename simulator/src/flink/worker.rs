@@ -11,6 +11,8 @@ use crate::plan::Job;
 #[derive(Debug)]
 pub(super) struct Worker {
     job: Job,
+    /// Of the job's code before it was mended.
+    poison_offset: Option<u64>,
     by: Option<Attempt>,
     slots: BTreeMap<u32, Slot>,
     /// Acknowledgements whose files are being written, and when they are.
@@ -67,7 +69,12 @@ pub(super) struct Barrier {
 
 impl Worker {
     pub(super) fn new(job: Job) -> Self {
-        Self { job, by: None, slots: BTreeMap::new(), writing: Vec::new() }
+        Self { poison_offset: job.poison_offset, job, by: None, slots: BTreeMap::new(), writing: Vec::new() }
+    }
+
+    /// Whether the code of the tasks that are started from now on gets past the poison record.
+    pub(super) fn set_mended(&mut self, mended: bool) {
+        self.job.poison_offset = self.poison_offset.filter(|_| !mended);
     }
 
     /// Starts tasks in place of any others. They run after `start_ms`.

@@ -1,9 +1,17 @@
 //! The defects: what each one is, the story in which it shows, and how many seeds that may take.
 
+use super::stories::{
+    answers_lost_at_an_add, cancelled_then_rolled_out, job_manager_dies_while_it_cleans_up,
+    job_manager_dies_with_three_checkpoints, leader_is_cut_off_from_the_api_server,
+    leader_sleeps_through_a_takeover, newest_of_three_is_harmed_and_the_job_manager_dies, nothing,
+    other_code_and_the_job_manager_dies, rivals, savepoint_then_rolled_out, sidecar_dies,
+    store_loses_requests_while_a_job_manager_starts, store_slower_than_a_request,
+    tasks_go_back_behind_a_savepoint_and_all_is_made_anew,
+};
 use super::{Defect, Planted, api, store};
 use crate::flink::Adapter;
 use crate::oracle::property;
-use crate::plan::{Fault, Harm, Plan, PodChoice, Point, Process, Restore, What, When, Which};
+use crate::plan::Plan;
 use crate::seed::Stream;
 
 /// All of them: those of the model of the adapter first, then those of the store and of the election.
@@ -172,6 +180,15 @@ fn rollouts() -> Vec<Defect> {
             3,
             &[property::OWN_CODE],
         ),
+        adapter_does(
+            "restore-is-not-said",
+            "FLINK-20441",
+            "nobody is told that the tasks went back behind a savepoint: the next rollout takes it for the newest state",
+            Adapter { restores_unsaid: true, ..Adapter::default() },
+            tasks_go_back_behind_a_savepoint_and_all_is_made_anew,
+            5,
+            &[property::NEVER_BACK],
+        ),
     ]
 }
 
@@ -282,122 +299,4 @@ fn elections() -> Vec<Defect> {
             &[property::LEASE_RESPECTED],
         ),
     ]
-}
-
-// --- the stories ---
-
-fn nothing(_plan: &mut Plan, _stream: &Stream) {}
-
-fn rivals(plan: &mut Plan, _stream: &Stream) {
-    plan.world.pods = 2;
-}
-
-fn answers_lost_at_an_add(plan: &mut Plan, stream: &Stream) {
-    plan.faults = vec![tied(Point::BeforeAdd, stream, What::StoreLosesAnswers { permille: 1_000 }, 40_000)];
-    plan.faulty_ms = 65_000;
-}
-
-fn store_slower_than_a_request(plan: &mut Plan, stream: &Stream) {
-    plan.faults = vec![tied(Point::BeforeAdd, stream, What::StoreSlow { by_ms: 3_000 }, 20_000)];
-    plan.faulty_ms = 45_000;
-}
-
-fn leader_sleeps_through_a_takeover(plan: &mut Plan, stream: &Stream) {
-    plan.world.pods = 2;
-    let pause = What::Pause { pod: PodChoice::Leader, process: None };
-    plan.faults = vec![tied(Point::BeforeAdd, stream, pause, 30_000)];
-    plan.faulty_ms = 55_000;
-}
-
-fn leader_is_cut_off_from_the_api_server(plan: &mut Plan, stream: &Stream) {
-    plan.world.pods = 2;
-    let cut_off = What::PartitionNode { pod: PodChoice::Leader, reaches_store: true };
-    plan.faults = vec![at(stream.between(8_000, 12_000), cut_off, 60_000)];
-    plan.faulty_ms = 80_000;
-}
-
-fn store_loses_requests_while_a_job_manager_starts(plan: &mut Plan, stream: &Stream) {
-    let at_ms = stream.between(10_000, 15_000);
-    plan.faults = vec![
-        at(at_ms, What::Kill { pod: PodChoice::Leader, process: Process::JobManager }, 0),
-        Fault {
-            when: When::On { point: Point::Granted, nth: 2 },
-            what: What::StoreLosesRequests { permille: 250 },
-            for_ms: 60_000,
-        },
-    ];
-    plan.faulty_ms = 80_000;
-}
-
-fn job_manager_dies_with_three_checkpoints(plan: &mut Plan, stream: &Stream) {
-    plan.job.checkpoints_retained = 3;
-    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
-    plan.faults = vec![at(stream.between(10_000, 15_000), kill, 0)];
-}
-
-fn job_manager_dies_while_it_cleans_up(plan: &mut Plan, stream: &Stream) {
-    let cancel_ms = stream.between(10_000, 15_000);
-    plan.faults = vec![
-        at(cancel_ms - 1_000, What::StoreSlow { by_ms: 300 }, 20_000),
-        at(cancel_ms, What::Cancel, 0),
-        at(
-            cancel_ms + stream.between(1_000, 6_000),
-            What::Kill { pod: PodChoice::Leader, process: Process::JobManager },
-            0,
-        ),
-    ];
-    plan.faulty_ms = 35_000;
-}
-
-fn sidecar_dies(plan: &mut Plan, stream: &Stream) {
-    let kill = What::Kill { pod: PodChoice::Leader, process: Process::Sidecar };
-    plan.faults = vec![at(stream.between(10_000, 15_000), kill, 0)];
-}
-
-fn cancelled_then_rolled_out(plan: &mut Plan, stream: &Stream) {
-    let cancel_ms = stream.between(10_000, 15_000);
-    plan.faults = vec![
-        at(cancel_ms, What::Cancel, 0),
-        at(cancel_ms + stream.between(10_000, 15_000), upgrade(Restore::LatestState), 0),
-    ];
-    plan.faulty_ms = 35_000;
-}
-
-fn savepoint_then_rolled_out(plan: &mut Plan, stream: &Stream) {
-    plan.job.stale_path = true;
-    let savepoint_ms = stream.between(8_000, 12_000);
-    plan.faults = vec![
-        at(savepoint_ms, What::Savepoint, 0),
-        at(savepoint_ms + stream.between(8_000, 12_000), upgrade(Restore::LatestState), 0),
-    ];
-    plan.faulty_ms = 35_000;
-}
-
-fn newest_of_three_is_harmed_and_the_job_manager_dies(plan: &mut Plan, stream: &Stream) {
-    plan.job.checkpoints_retained = 3;
-    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
-    let harm = What::HarmSnapshot { which: Which::Newest, how: Harm::DeleteFile };
-    let kill_ms = stream.between(10_000, 15_000);
-    plan.faults = vec![at(kill_ms, kill, 0), at(kill_ms + 20, harm, 0)];
-}
-
-fn other_code_and_the_job_manager_dies(plan: &mut Plan, stream: &Stream) {
-    plan.job.launcher = true;
-    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
-    let change_ms = stream.between(8_000, 12_000);
-    plan.faults = vec![at(change_ms, What::ChangeCode, 0), at(change_ms + 2_000, kill, 0)];
-}
-
-fn upgrade(restore: Restore) -> What {
-    What::Upgrade { restore, claims: false, previous: false }
-}
-
-fn at(at_ms: u64, what: What, for_ms: u64) -> Fault {
-    Fault { when: When::AtMs(at_ms), what, for_ms }
-}
-
-/// When the job has run for a while.
-fn tied(point: Point, stream: &Stream, what: What, for_ms: u64) -> Fault {
-    let nth = u32::try_from(stream.between(4, 12)).expect("twelve at most");
-    Fault { when: When::On { point, nth }, what, for_ms }
 }

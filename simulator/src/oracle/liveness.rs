@@ -7,8 +7,8 @@ use super::patience::{Patience, back_off_ms};
 use super::property::{LEADS_AGAIN, RUNS_AGAIN};
 use super::record::{Fate, Snapshot, State};
 use super::{Oracle, Seen, Verdict, must};
-use crate::plan::Plan;
-use crate::trace::{Event, JobStatus};
+use crate::plan::{Plan, What, When};
+use crate::trace::{Event, JobStatus, Wish};
 
 /// How long what was broken may go on to show.
 const AFTERMATH_MS: u64 = 30_000;
@@ -43,6 +43,8 @@ pub(super) struct Liveness {
     /// The newest rollout is to start from a savepoint, or from this snapshot.
     wants_savepoint: bool,
     wants: Option<u64>,
+    /// Where people asked to start from, by where it is.
+    resets: BTreeMap<String, u64>,
     /// The job's end, in the eyes of the JobManager that saw it last.
     ended: Option<JobStatus>,
 }
@@ -53,7 +55,7 @@ impl Liveness {
         Self {
             leads_again_ms: patience.leads_again_ms,
             restart_max_ms: patience.restart_max_ms,
-            is_poisoned: plan.job.poison_offset.is_some(),
+            is_poisoned: plan.job.poison_offset.is_some() && !is_mended(plan),
             healed_at_ms: None,
             ends: BTreeMap::new(),
             waited_ms: 0,
@@ -68,6 +70,7 @@ impl Liveness {
             rolled_out: None,
             wants_savepoint: false,
             wants: None,
+            resets: BTreeMap::new(),
             ended: None,
         }
     }
@@ -115,6 +118,9 @@ impl Liveness {
             Event::SnapshotHarmed { id, .. } | Event::CheckpointFilesDeleted { id, .. } => {
                 self.gone.insert(*id);
             }
+            Event::Wished { what: Wish::Reset { id, pointer }, .. } => {
+                self.resets.insert(pointer.clone(), *id);
+            }
             Event::SavepointCompleted { id, .. } => {
                 self.savepoints.insert(*id);
             }
@@ -155,8 +161,8 @@ impl Liveness {
         result || self.ended.is_some() || self.is_refused_rightly(log)
     }
 
-    /// What is to be restored cannot be restored any more: the snapshot where the lineage stands, the one that the user named,
-    /// or the one of the plan. Or there are snapshots, and the job went back behind all of them: that is no proof of an empty
+    /// What is to be restored cannot be restored any more: the snapshot where the lineage stands, the one that the user named or
+    /// reset the deployment to, or the one of the plan. Or there are snapshots, and the job went back behind all of them: that is no proof of an empty
     /// start. A person has to decide.
     fn is_refused_rightly(&self, log: &Log) -> bool {
         let Some(state) = log.state().filter(|_| self.running.is_empty()) else { return false };
@@ -167,9 +173,16 @@ impl Liveness {
         let stands = state.snapshots().filter(counts).max_by_key(|one| one.id);
         let lost = |one: &Snapshot| one.state == Fate::Discarded || is_gone(&one.id);
         let planned = state.plan.as_ref().and_then(|plan| plan.snapshot.as_ref()).map(|planned| planned.id);
+        let reset = state.reset.as_ref().and_then(|reset| self.resets.get(&reset.external_pointer));
         stands.map_or(self.wants_savepoint || state.snapshots().next().is_some(), lost)
-            || self.wants.iter().chain(&planned).any(is_gone)
+            || self.wants.iter().chain(&planned).chain(reset).any(is_gone)
     }
+}
+
+/// Whether the user certainly upgrades to code that gets past the poison record.
+fn is_mended(plan: &Plan) -> bool {
+    let mends = |what: &What| matches!(what, What::Upgrade { mends: true, .. });
+    plan.faults.iter().any(|fault| mends(&fault.what) && matches!(fault.when, When::AtMs(_)))
 }
 
 impl Oracle for Liveness {

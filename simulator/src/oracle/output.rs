@@ -5,13 +5,13 @@
 //! goes on from the newest checkpoint and commits the same records again (Flink closed this hole for failures that the
 //! JobManager survives: FLINK-26783, FLINK-26923). Just these records may come twice, and only when that happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::Log;
 use super::property::EXACTLY_ONCE;
 use super::{Oracle, Seen, Verdict, must};
 use crate::plan::Job;
-use crate::trace::Event;
+use crate::trace::{Event, Wish};
 
 /// The committed output of every job, by partition.
 #[derive(Debug)]
@@ -19,6 +19,11 @@ pub(super) struct Output {
     parallelism: u32,
     records: Option<u64>,
     jobs: BTreeMap<String, Committed>,
+    /// Snapshots from which a person wished to start, whatever is newer.
+    wished: BTreeSet<u64>,
+    /// Every snapshot that was completed, and those behind which the job was restored. There is one job.
+    snapshots: BTreeSet<u64>,
+    left_behind: BTreeSet<u64>,
 }
 
 /// What one job committed since its lineage began.
@@ -55,7 +60,14 @@ struct Range {
 
 impl Output {
     pub(super) fn of(job: &Job) -> Self {
-        Self { parallelism: job.parallelism, records: job.records, jobs: BTreeMap::new() }
+        Self {
+            parallelism: job.parallelism,
+            records: job.records,
+            jobs: BTreeMap::new(),
+            wished: BTreeSet::new(),
+            snapshots: BTreeSet::new(),
+            left_behind: BTreeSet::new(),
+        }
     }
 
     /// A rollout that starts with nothing, because the one before it ended and kept nothing, is a new lineage: it processes
@@ -69,20 +81,22 @@ impl Output {
 
     /// Stops that are newer than what is restored were undone.
     fn restored(&mut self, job: &str, from: Option<u64>) {
+        let behind = |id: &u64| from.is_none_or(|from| *id > from);
         let stops = self.jobs.get_mut(job).into_iter().flat_map(|committed| &mut committed.stops);
-        for (_, stop) in stops.filter(|(id, _)| from.is_none_or(|from| **id > from)) {
-            stop.undone = true;
-        }
+        stops.filter(|(id, _)| behind(id)).for_each(|(_, stop)| stop.undone = true);
+        self.left_behind.extend(self.snapshots.iter().copied().filter(behind));
     }
 
     /// A rollout goes on from a snapshot: what came after it is processed again, which was the user's wish or is another
-    /// oracle's business.
+    /// oracle's business. So it is with what the job went back behind before, if somebody wished to start from that: its sinks
+    /// have aborted what they had prepared for it, or committed it long ago.
     fn started_from(&mut self, job: &str, id: u64, offsets: &BTreeMap<u32, u64>) {
         let committed = self.jobs.entry(job.to_owned()).or_default();
         committed.stops.retain(|stop, _| *stop > id);
+        let another_branch = self.wished.contains(&id) && self.left_behind.contains(&id);
         for (partition, offset) in offsets {
             let next = committed.next.entry(*partition).or_default();
-            *next = (*next).min(*offset);
+            *next = if another_branch { *offset } else { (*next).min(*offset) };
         }
     }
 
@@ -158,7 +172,15 @@ impl Stop {
 
 impl Oracle for Output {
     fn observe(&mut self, seen: &Seen<'_>) -> Verdict {
+        if let Event::CheckpointWritten { id, .. } | Event::SavepointCompleted { id, .. } = &seen.entry.event
+        {
+            self.snapshots.insert(*id);
+        }
         match &seen.entry.event {
+            Event::Wished { what: Wish::Reset { id, .. }, .. } | Event::RolledOut { named: Some(id), .. } => {
+                self.wished.insert(*id);
+                Ok(())
+            }
             Event::JobRestored { job, epoch, from, failover } => {
                 self.restored(job, *from);
                 if *failover && from.is_none() {
@@ -265,6 +287,24 @@ mod tests {
         history.append(&Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") }).unwrap();
         let next = [("jm-1", started_empty(2)), ("tm-0", committed(0, 5))];
         assert_eq!(properties(&mut history, &mut output, &next), None);
+    }
+
+    #[test]
+    fn what_the_job_went_back_behind_is_a_start_only_for_whoever_wished_so() {
+        let written = |id| Event::CheckpointWritten { job: JOB.to_owned(), id };
+        let from = |id, offset| {
+            let (job, offsets) = (JOB.to_owned(), BTreeMap::from([(0, offset)]));
+            Event::StartedFrom { job, epoch: 2, id, claimed: false, offsets }
+        };
+        let wish = Event::Wished { wish: 1, what: Wish::Reset { id: 2, pointer: "s3://b/chk-2".to_owned() } };
+        let back_and_forth = |wishes: &[Event]| {
+            let there = [written(1), written(2), committed(0, 9)];
+            let back = [from(1, 3), restored(2)];
+            let forth = [from(2, 9), committed(9, 12)];
+            verdict(&[&there[..], wishes, &back, &forth].concat())
+        };
+        assert_eq!(back_and_forth(&[wish]), None);
+        assert_eq!(back_and_forth(&[]), Some(EXACTLY_ONCE));
     }
 
     #[test]

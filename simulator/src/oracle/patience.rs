@@ -86,7 +86,7 @@ fn lasts_ms(fault: &Fault) -> u64 {
 /// * Nothing in the job itself that fails.
 /// * API server faults of any kind, at most one sidecar restart, and a store that is slow but within its time-outs: a
 ///   commit takes up to four requests in a row, a sidecar's start many more.
-/// * Savepoints: one that fails is the user's to try again.
+/// * Savepoints: one that fails is the user's to try again. And what people want of the snapshots that are there.
 pub(super) fn must_stay_calm(plan: &Plan) -> bool {
     let store_timeout_ms = setting_ms(plan, "store-timeout", STORE_TIMEOUT_MS);
     let kills = plan.faults.iter().filter(|fault| matches!(fault.what, What::Kill { .. })).count() as u64;
@@ -99,7 +99,11 @@ pub(super) fn must_stay_calm(plan: &Plan) -> bool {
         | What::ApiAppliesAndFails { .. }
         | What::ApiGarbage { .. }
         | What::ApiSlow { .. }
-        | What::Savepoint => true,
+        | What::Savepoint
+        | What::HoldfastSavepoint { stop: false }
+        | What::Reset { .. }
+        | What::Pin { .. }
+        | What::Unpin { .. } => true,
         What::Kill { process, .. } => process == Process::Sidecar,
         What::StoreSlow { by_ms } => by_ms <= slow_max_ms,
         _ => false,
@@ -120,7 +124,7 @@ fn setting_ms(plan: &Plan, key: &str, default_ms: u64) -> u64 {
 mod tests {
     use super::super::testing::{plan, plan_with};
     use super::*;
-    use crate::plan::{Job, PodChoice};
+    use crate::plan::{Chosen, Job, PodChoice};
 
     const KILL: What = What::Kill { pod: PodChoice::Leader, process: Process::Sidecar };
 
@@ -129,7 +133,7 @@ mod tests {
         assert!(must_stay_calm(&plan()));
         let slow = |by_ms| What::StoreSlow { by_ms };
         for calm in [
-            vec![What::Savepoint],
+            vec![What::Savepoint, What::HoldfastSavepoint { stop: false }, What::Reset { to: Chosen::Any }],
             vec![What::ApiSilent, What::ApiGarbage { permille: 9 }],
             vec![KILL, slow(100)],
             vec![slow(500)],
@@ -145,6 +149,7 @@ mod tests {
             vec![What::FailTask],
             vec![What::Suspend],
             vec![What::StopWithSavepoint],
+            vec![What::HoldfastSavepoint { stop: true }],
         ] {
             assert!(!must_stay_calm(&plan_with(&wild)), "{wild:?}");
         }

@@ -46,6 +46,9 @@ pub(super) struct State {
     /// The plans of earlier generations.
     #[serde(default)]
     pub(super) plans: Vec<RestorePlan>,
+    /// Where the next generation is to start, by somebody's wish.
+    #[serde(default)]
+    pub(super) reset: Option<Reset>,
     pub(super) results: Results,
     archived_results: Vec<Archived>,
     /// Records below this sequence may be gone.
@@ -80,6 +83,15 @@ pub(super) struct Snapshot {
     /// The job was restored from something older since.
     #[serde(default)]
     pub(super) rolled_back: bool,
+    /// Somebody wants its files kept.
+    #[serde(default)]
+    pub(super) pinned: bool,
+}
+
+/// A person's wish for the next generation.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Reset {
+    pub(super) external_pointer: String,
 }
 
 /// What a generation restores.
@@ -97,7 +109,7 @@ pub(super) struct RestorePlan {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Planned {
     pub(super) id: u64,
-    external_pointer: String,
+    pub(super) external_pointer: String,
 }
 
 /// What became, or is going to become, of a checkpoint.

@@ -36,8 +36,14 @@ pub(super) struct Draft {
     pub(super) live: Vec<(u64, &'static str, u64)>,
     pub(super) history: Vec<(u64, &'static str, u64)>,
     pub(super) graph: Option<&'static str>,
+    /// Those of them that are pinned.
+    pub(super) pinned: Vec<u64>,
     /// There is a plan, and the snapshot that it names.
     pub(super) plan: Option<Option<u64>>,
+    /// What the plan follows.
+    pub(super) strategy: &'static str,
+    /// Where the next generation is to start.
+    pub(super) reset: Option<&'static str>,
     /// The status of the job's terminal result.
     pub(super) result: Option<&'static str>,
 }
@@ -64,7 +70,10 @@ impl Draft {
             live: vec![],
             history: vec![],
             graph: None,
+            pinned: vec![],
             plan: None,
+            strategy: "latest-state",
+            reset: None,
             result: None,
         }
     }
@@ -88,7 +97,7 @@ impl Draft {
     }
 
     fn state(&self) -> Value {
-        let snapshot = |(id, state, epoch): &(u64, &str, u64)| json!({"id": id, "state": state, "epoch": epoch, "added_at_ms": 0, "left_epoch": null});
+        let snapshot = |(id, state, epoch): &(u64, &str, u64)| json!({"id": id, "state": state, "epoch": epoch, "added_at_ms": 0, "left_epoch": null, "pinned": self.pinned.contains(id)});
         let live: BTreeMap<String, Value> =
             self.live.iter().map(|one| (one.0.to_string(), snapshot(one))).collect();
         let history: Vec<Value> = self.history.iter().map(snapshot).collect();
@@ -100,12 +109,13 @@ impl Draft {
             |id: u64| json!({"id": id, "kind": "checkpoint", "external_pointer": format!("s3://b/chk-{id}")});
         let plan = self.plan.map(|snapshot| {
             json!({
-                "generation": self.generation, "strategy": "latest-state", "snapshot": snapshot.map(pointer),
+                "generation": self.generation, "strategy": self.strategy, "snapshot": snapshot.map(pointer),
                 "claim_mode": "NO_CLAIM", "taken_by": null,
             })
         });
         json!({
             "plan": plan,
+            "reset": self.reset.map(|to| json!({"external_pointer": to, "asked_at_ms": 0})),
             "generation": self.generation,
             "grant": {"session": "s", "holder": self.incarnation, "epoch": self.granted.unwrap_or(self.epoch)},
             "jobs": {JOB: job},

@@ -120,7 +120,11 @@ fn a_deleted_pod_is_replaced_and_the_next_one_need_not_wait_for_the_lease() {
 fn an_upgrade_goes_on_from_the_last_checkpoint_in_a_new_generation() {
     let run = holds(&plan(
         8,
-        vec![at(10_000, What::Upgrade { restore: Default::default(), claims: false, previous: false }, 0)],
+        vec![at(
+            10_000,
+            What::Upgrade { restore: Default::default(), claims: false, previous: false, mends: false },
+            0,
+        )],
     ));
     let generations: std::collections::BTreeSet<_> = generations(&run).into_iter().collect();
     assert_eq!(generations.len(), 2);

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::draw::{OneOf, Share, Shift, Span};
-use crate::plan::{Harm, PodChoice, Process, Restore, What, Which};
+use crate::plan::{Chosen, Harm, PodChoice, Process, Restore, What, Which};
 use crate::seed::Stream;
 
 /// A kind of fault. The names and what they do are those of [`What`].
@@ -113,6 +113,24 @@ pub(super) enum Kind {
         claims: OneOf<bool>,
         #[serde(default)]
         previous: OneOf<bool>,
+        #[serde(default)]
+        mends: OneOf<bool>,
+    },
+    Reset {
+        #[serde(default)]
+        to: OneOf<Chosen>,
+    },
+    Pin {
+        #[serde(default)]
+        which: OneOf<Chosen>,
+    },
+    Unpin {
+        #[serde(default)]
+        which: OneOf<Chosen>,
+    },
+    HoldfastSavepoint {
+        #[serde(default)]
+        stop: OneOf<bool>,
     },
     HarmSnapshot {
         #[serde(default)]
@@ -203,11 +221,16 @@ impl Kind {
             Self::Cancel {} => What::Cancel,
             Self::Savepoint {} => What::Savepoint,
             Self::StopWithSavepoint {} => What::StopWithSavepoint,
-            Self::Upgrade { restore, claims, previous } => What::Upgrade {
+            Self::Upgrade { restore, claims, previous, mends } => What::Upgrade {
                 restore: restore.draw(stream),
                 claims: claims.draw(stream),
                 previous: previous.draw(stream),
+                mends: mends.draw(stream),
             },
+            Self::Reset { to } => What::Reset { to: to.draw(stream) },
+            Self::Pin { which } => What::Pin { which: which.draw(stream) },
+            Self::Unpin { which } => What::Unpin { which: which.draw(stream) },
+            Self::HoldfastSavepoint { stop } => What::HoldfastSavepoint { stop: stop.draw(stream) },
             Self::HarmSnapshot { which, how } => {
                 What::HarmSnapshot { which: which.draw(stream), how: how.draw(stream) }
             }

@@ -88,6 +88,8 @@ pub enum Event {
         stops: bool,
         offsets: std::collections::BTreeMap<u32, u64>,
     },
+    /// The savepoint that was asked for over REST with this trigger id is complete.
+    SavepointServed { trigger: String, id: u64 },
     /// A checkpoint or savepoint was given up; its tasks abort what they prepared for it.
     CheckpointFailed { job: String, id: u64, cause: String },
     /// The files of a checkpoint or savepoint were deleted, by whoever the actor is.
@@ -98,6 +100,14 @@ pub enum Event {
     // --- a person ---
     /// A new rollout, whose sidecars differ from the others by these settings. `named`: the snapshot that it is to start from.
     RolledOut { generation: String, settings: std::collections::BTreeMap<String, String>, named: Option<u64> },
+    /// A person wants something of the product, and asks for it until there is a definite answer. `wish` tells those who ask
+    /// apart.
+    Wished { wish: u64, what: Wish },
+    /// What they finally know of that.
+    WishAnswered { wish: u64, what: Wish, told: Told },
+    /// What a person was told of the savepoint that they had asked the product for: its trigger id, how it ended, whether it
+    /// is in the ledger, its id if that is known, and whether it is said to be somewhere.
+    SavepointTold { trigger: String, end: SavepointEnd, recorded: bool, id: Option<u64>, placed: bool },
     /// Somebody who is no part of the job harmed the files of a checkpoint or savepoint.
     SnapshotHarmed { job: String, id: u64 },
 
@@ -123,6 +133,51 @@ pub enum AddAnswer {
         problem: String,
     },
     /// Nobody can say. The process ends itself.
+    Unknown,
+}
+
+/// What a person may want of the product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// The next generation is to start from the snapshot of this id, which is there.
+    Reset {
+        /// The id.
+        id: u64,
+        /// Where it is.
+        pointer: String,
+    },
+    /// The files of the snapshot of this id are to be kept.
+    Pin {
+        /// The id.
+        id: u64,
+    },
+    /// They need not be kept any more.
+    Unpin {
+        /// The id.
+        id: u64,
+    },
+}
+
+/// What a person knows of what they wished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It was done.
+    Done,
+    /// It certainly was not.
+    Refused {
+        /// The `type` of the problem, without its prefix.
+        problem: String,
+    },
+    /// Nobody can say.
+    Unknown,
+}
+
+/// How a savepoint ended that a person asked the product for, in the product's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SavepointEnd {
+    Completed,
+    Failed,
     Unknown,
 }
 

@@ -6,15 +6,14 @@ use super::faults::Begins;
 use super::kubelet::GRACE_MS;
 use super::links::{Trouble, Wrong};
 use super::pods::Deleting;
-use super::{API_SERVER, Rollout, STORE, World, watch};
-use crate::plan::{PodChoice, Process, Restore, What};
+use super::rollouts::Rollout;
+use super::{API_SERVER, STORE, USER, World, watch};
+use crate::plan::{PodChoice, Process, What};
 use crate::seed::Stream;
 use crate::trace::{Event, reached};
 
 /// Who the nemesis is in the trace.
 const ACTOR: &str = "world";
-/// Who people are.
-const USER: &str = "user";
 
 /// A fault that lasts, and what it did to whom.
 #[derive(Debug, Clone)]
@@ -146,7 +145,10 @@ impl World<'_> {
             What::Cancel => self.scene.cluster.cancel(),
             What::Savepoint => self.scene.cluster.savepoint(),
             What::StopWithSavepoint => self.scene.cluster.stop_with_savepoint(),
-            What::Upgrade { restore, claims, previous } => {
+            What::Upgrade { restore, claims, previous, mends } => {
+                if mends {
+                    self.scene.cluster.mend_code();
+                }
                 let deleted_at_ms = self.now_ms + stream.between(1_000, 5_000);
                 let generation = self.roll_out(restore, claims, previous);
                 self.jobs.upgrade(generation, deleted_at_ms);
@@ -155,6 +157,9 @@ impl World<'_> {
                 if let Some((job, id)) = self.scene.cluster.harm(which, how) {
                     self.scene.trace.record(USER, Event::SnapshotHarmed { job, id });
                 }
+            }
+            What::Reset { .. } | What::Pin { .. } | What::Unpin { .. } | What::HoldfastSavepoint { .. } => {
+                self.ask_people(what, stream);
             }
             What::ChangeCode => self.scene.cluster.change_code(),
             What::DeleteJob => self.jobs.delete(self.now_ms),
@@ -283,28 +288,6 @@ impl World<'_> {
                 self.delete_pod(&name, GRACE_MS);
             }
         }
-    }
-
-    /// Rolls out with these settings: the generation.
-    fn roll_out(&mut self, restore: Restore, claims: bool, previous: bool) -> String {
-        let oldest = || self.scene.cluster.oldest_snapshot().filter(|_| restore == Restore::Oldest);
-        let (named, path) = oldest().map(|(id, path)| (id, format!("snapshot:{path}"))).unzip();
-        let strategy = restore.setting().map(str::to_owned).or(path);
-        let claims = claims.then(|| ("claim-mode", "claim".to_owned()));
-        let previous = previous.then(|| ("on-broken-snapshot", "previous".to_owned()));
-        let settings =
-            strategy.map(|strategy| ("restore", strategy)).into_iter().chain(claims).chain(previous);
-        self.next_generation(settings.map(|(name, value)| (name.to_owned(), value)).collect(), named)
-    }
-
-    fn next_generation(&mut self, settings: Rollout, named: Option<u64>) -> String {
-        self.generations += 1;
-        let generation = super::generation(self.scene.plan.seed, self.generations);
-        let event = Event::RolledOut { generation: generation.clone(), settings: settings.clone(), named };
-        self.scene.trace.record(USER, event);
-        self.rollouts.insert(generation.clone(), settings);
-        self.scene.cluster.change_code();
-        generation
     }
 
     fn turn_switches(&mut self) {

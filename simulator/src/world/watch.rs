@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::trace::{Entry, Event, Observer, reached};
+use crate::trace::{Entry, Event, JobStatus, Observer, Told, Wish, reached};
 
 /// Reads the trace. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,10 @@ struct Inner {
     /// Those who stood still, and how many grants there were when they began to, if they led.
     paused: BTreeMap<String, u64>,
     reached: Vec<&'static str>,
+    /// Where people were told that the next generation starts.
+    resets: BTreeSet<u64>,
+    failed: bool,
+    pinned: BTreeSet<u64>,
 }
 
 /// From the kill, or from the end of what was wrong, to the job running again.
@@ -99,6 +103,20 @@ impl Inner {
             }
             Event::KubernetesEvent { reason, .. } if reason == "TakeoverOnEvidence" => {
                 self.reached.push(reached::TAKEOVER_ON_EVIDENCE);
+            }
+            Event::KubernetesEvent { reason, .. } if reason == "RestoreRefused" => {
+                self.reached.push(reached::REFUSED);
+            }
+            Event::WishAnswered { what, told: Told::Done, .. } => drop(match what {
+                Wish::Reset { id, .. } => self.resets.insert(*id),
+                Wish::Pin { id } => self.pinned.insert(*id),
+                Wish::Unpin { id } => self.pinned.remove(id),
+            }),
+            Event::JobEnded { status, .. } => self.failed = *status == JobStatus::Failed,
+            Event::StartedFrom { id, .. } => {
+                self.reached.extend(std::mem::take(&mut self.failed).then_some(reached::AFTER_FAILED));
+                self.reached.extend(self.resets.remove(id).then_some(reached::RESET));
+                self.reached.extend(self.pinned.contains(id).then_some(reached::PINNED_RESTORED));
             }
             _ => {}
         }

@@ -217,6 +217,37 @@ fn a_live_checkpoint_cannot_be_pinned_because_flink_deletes_it() {
 }
 
 #[test]
+fn what_a_job_is_about_to_claim_cannot_be_pinned_until_that_job_has_ended() {
+    let mut world = World::new();
+    world.saw_savepoint(1, false).unwrap();
+    world.claim("second");
+    let planned = PlannedSnapshot {
+        id: 1,
+        kind: SnapshotKind::Savepoint,
+        external_pointer: savepoint(1).external_pointer,
+    };
+    let claims = RestorePlan { snapshot: Some(planned), ..plan("second", None, ClaimMode::Claim) };
+    world.set(claims).unwrap();
+    assert_eq!(world.pin("s3://b/savepoint-1", true), Err(Refusal::NotKept { id: 1 }));
+    world.put(1, 1, Expected::Absent).unwrap();
+    assert_eq!(world.pin("s3://b/savepoint-1", true), Err(Refusal::NotKept { id: 1 }), "it was taken");
+    world.end(1, &[]).unwrap();
+    assert_eq!(world.pin("s3://b/savepoint-1", true), Ok(Answer::Changed));
+}
+
+#[test]
+fn a_snapshot_that_was_pinned_while_its_plan_was_made_is_not_claimed() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.claim("second");
+    world.pin("s3://b/chk-1", true).unwrap();
+    assert_eq!(world.set(plan("second", Some(1), ClaimMode::Claim)), Ok(Answer::Created));
+    let mode = world.state.plan.as_ref().map(|plan| plan.claim_mode);
+    assert_eq!(mode, Some(ClaimMode::NoClaim));
+    assert_eq!(world.set(plan("second", Some(1), ClaimMode::Claim)), Ok(Answer::Unchanged), "asked again");
+}
+
+#[test]
 fn snapshots_whose_files_are_gone_make_room_before_those_that_can_be_restored() {
     let mut world = World::new();
     world.saw_savepoint(1, false).unwrap();
