@@ -128,10 +128,7 @@ pub async fn run(options: Options, entropy: &dyn Entropy) -> Result<u8, ExecErro
     let (told, mut sightings) = mpsc::channel(1);
     tokio::spawn(sightings::watch(options.sidecar.clone(), told));
     let mut driver = Driver::new(options, entropy);
-    let first = driver.supervisor.step(0, Observation::Tick);
-    if let Some(status) = driver.begin(first)? {
-        return Ok(status);
-    }
+    driver.begin()?;
     loop {
         let event = driver.next(&mut signals, &mut sightings).await;
         if let Some(status) = driver.observe(event) {
@@ -157,13 +154,8 @@ impl Driver {
         entropy.fill(&mut random);
         let name = format!("exec-{:016x}", u64::from_le_bytes(random));
         let learned = options.state_directory.as_deref().and_then(learned::kept::read);
-        let mut supervisor = Supervisor::new(options.policy.clone(), name);
-        if learned.is_some() {
-            let actions = supervisor.step(0, Observation::CanStartSpares);
-            assert!(actions.is_empty(), "nothing leads yet");
-        }
         Self {
-            supervisor,
+            supervisor: Supervisor::new(options.policy.clone(), name, learned.is_some()),
             environment: environment(),
             processes: Processes::default(),
             archive: Using::new(options.archive.clone()),
@@ -176,13 +168,13 @@ impl Driver {
     }
 
     /// The very first start: a command that is not there is the user's mistake, and not a crash.
-    fn begin(&mut self, actions: Vec<Action>) -> Result<Option<u8>, ExecError> {
-        for action in actions {
+    fn begin(&mut self) -> Result<(), ExecError> {
+        for action in self.supervisor.step(0, Observation::Tick) {
             let Action::Start { slot, process } = action else { unreachable!("nothing runs yet") };
             let program = self.options.command.first().cloned().unwrap_or_default();
             self.start(slot, &process).map_err(|error| ExecError::Start { program, error })?;
         }
-        Ok(None)
+        Ok(())
     }
 
     async fn next(

@@ -148,7 +148,8 @@ const JOB_FAILED: u8 = 163;
 
 impl Supervisor {
     /// Starts the first process at the first step. The names of processes begin with `name`, at most 40 characters.
-    pub fn new(policy: Policy, name: String) -> Self {
+    /// `can_start_spares`: see [`Observation::CanStartSpares`].
+    pub fn new(policy: Policy, name: String, can_start_spares: bool) -> Self {
         let (crashes, spare_crashes) = (Budget::new(policy.crashes), Budget::new(policy.crashes));
         Self {
             policy,
@@ -159,7 +160,7 @@ impl Supervisor {
             crashes,
             spare_crashes,
             spare_not_before_ms: 0,
-            can_start_spares: false,
+            can_start_spares,
             ending: None,
         }
     }

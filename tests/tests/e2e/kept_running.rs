@@ -23,15 +23,18 @@ pub(crate) async fn test(version: &str) -> Result<(), Failure> {
     output::line("");
     with_flink(version, async |site| {
         let mut pod = Pod::new(site, "pod-1")?;
-        pod.roll_out(Rollout::new("rollout-1").launched().under_exec(&[]));
+        let state = site.path("exec");
+        let keep = ["--state-dir", state.to_str().context("a path of UTF-8")?];
+        pod.roll_out(Rollout::new("rollout-1").launched().under_exec(&keep));
         pod.start_sidecar().await?;
         pod.start_job_manager()?;
         pod.start_task_manager()?;
         rule("a JobManager that is killed is started again, without scripts", again(site, &mut pod)).await?;
         rule("SIGTERM ends all of it, with the JobManager's status", ended(&mut pod)).await?;
-        let flags = ["--warm-spare", "--spare-delay", "3s", "--hang-limit", "6s"];
+        let flags = [&keep[..], &["--warm-spare", "--spare-delay", "3s", "--hang-limit", "6s"]].concat();
         pod.roll_out(Rollout::new("rollout-1").launched().under_exec(&flags));
         pod.start_job_manager()?;
+        rule("the next container starts without scripts, too", learned_before(&mut pod)).await?;
         rule("with a spare, that one leads at once, and is replaced", taken_over(site, &mut pod)).await?;
         rule("a JobManager that hangs is ended, and the spare leads", hangs(site, &mut pod)).await?;
         rule("SIGTERM ends the spare, too", ended(&mut pod)).await
@@ -46,6 +49,13 @@ async fn again(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     let second = leader(pod, Some(&first)).await?;
     ensure!(second.arguments == first.arguments, "{:?} is not {:?}", second.arguments, first.arguments);
     goes_on(site).await
+}
+
+async fn learned_before(pod: &mut Pod<'_>) -> Result<()> {
+    leader(pod, None).await?;
+    let said = pod.job_manager()?.log.line_with("started a JobManager ")?.context("nothing was started")?;
+    ensure!(said.contains("directly"), "{said}");
+    Ok(())
 }
 
 async fn taken_over(site: &Site, pod: &mut Pod<'_>) -> Result<()> {

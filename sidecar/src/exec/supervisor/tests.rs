@@ -6,7 +6,7 @@ const SIGKILL: u8 = 9;
 fn supervisor(warm_spare: bool) -> Supervisor {
     let crashes = BudgetLimits { crashes_max: 3, window_ms: 600_000 };
     let policy = Policy { warm_spare, spare_delay_ms: 10_000, hang_pings: Some(5), crashes };
-    let mut supervisor = Supervisor::new(policy, "exec".into());
+    let mut supervisor = Supervisor::new(policy, "exec".into(), false);
     let actions = supervisor.step(0, Observation::Tick);
     assert_eq!(actions, [start(Slot::First, 1)]);
     assert_eq!(supervisor.step(0, Observation::CanStartSpares), []);
