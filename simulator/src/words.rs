@@ -244,13 +244,7 @@ pub fn event(event: &Event) -> String {
         Event::StoreOverwritten { key, body } => format!("overwrote {key} ({})", bytes(body)),
         Event::StoreDeleted { key } => format!("deleted {key}"),
         Event::LeaseWritten { lease, version, named, holder, created } => {
-            let how = match (created, named) {
-                (true, _) => "created".to_owned(),
-                (false, Some(named)) => format!("updated version {named} of"),
-                (false, None) => "overwrote".to_owned(),
-            };
-            let holder = if holder.is_empty() { "nobody" } else { holder };
-            format!("{how} Lease {lease}: version {version}, held by {holder}")
+            lease_written(lease, *version, *named, holder, *created)
         }
         Event::LeaseDeleted { lease } => format!("deleted Lease {lease}"),
         Event::KubernetesEvent { reason, note } => format!("Kubernetes Event {reason}: {note}"),
@@ -270,13 +264,7 @@ pub fn event(event: &Event) -> String {
             AddAnswer::NotRecorded { problem } => format!("checkpoint {id} is not recorded: {problem}"),
             AddAnswer::Unknown => format!("nobody can say whether checkpoint {id} is recorded"),
         },
-        Event::JobRestored { from, failover, .. } => {
-            let who = if *failover { "a new JobManager" } else { "the JobManager" };
-            match from {
-                Some(id) => format!("{who} restores the job from checkpoint {id}"),
-                None => format!("{who} starts the job empty"),
-            }
-        }
+        Event::JobRestored { from, failover, .. } => job_restored(*from, *failover),
         Event::JobRunning { .. } => "all tasks run".to_owned(),
         Event::JobRestarting { cause, .. } => format!("the tasks restart: {cause}"),
         Event::JobEnded { status, .. } => format!("the job is {}", status.as_str()),
@@ -315,6 +303,24 @@ pub fn event(event: &Event) -> String {
         Event::FaultEnds { fault } => format!("fault {} ends", fault + 1),
         Event::Healed => "everything is mended".to_owned(),
         Event::Reached(what) => format!("reached: {what}"),
+    }
+}
+
+fn lease_written(lease: &str, version: u64, named: Option<u64>, holder: &str, created: bool) -> String {
+    let how = match (created, named) {
+        (true, _) => "created".to_owned(),
+        (false, Some(named)) => format!("updated version {named} of"),
+        (false, None) => "overwrote".to_owned(),
+    };
+    let holder = if holder.is_empty() { "nobody" } else { holder };
+    format!("{how} Lease {lease}: version {version}, held by {holder}")
+}
+
+fn job_restored(from: Option<u64>, failover: bool) -> String {
+    let who = if failover { "a new JobManager" } else { "the JobManager" };
+    match from {
+        Some(id) => format!("{who} restores the job from checkpoint {id}"),
+        None => format!("{who} starts the job empty"),
     }
 }
 

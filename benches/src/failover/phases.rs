@@ -218,7 +218,7 @@ impl Timeline {
 
     /// How far it came, for the message of an error.
     pub fn last_phase(&self) -> String {
-        let last = self.phases.iter().filter(|(phase, _)| **phase <= Phase::NewCheckpoint).next_back();
+        let last = self.phases.iter().rfind(|(phase, _)| **phase <= Phase::NewCheckpoint);
         last.map_or("nothing was reached".into(), |(phase, ms)| {
             format!("the last phase reached was {:?}, {ms} ms after the kill", phase.title())
         })

@@ -32,8 +32,10 @@ pub struct Budget {
     early: u32,
 }
 
-/// A process that lived for less has crashed early: starting it again at once is not likely to help.
-pub const EARLY_MS: u64 = 10_000;
+/// What a process has to show before it crashed early: otherwise starting it again at once is not likely to help.
+pub const LIVED_MS: u64 = 10_000;
+/// Or this, however young it is.
+pub const LED_MS: u64 = 2_000;
 const PAUSE_FIRST_MS: u64 = 1_000;
 const PAUSE_MAX_MS: u64 = 60_000;
 
@@ -45,9 +47,9 @@ impl Budget {
         Self { limits, crashes: VecDeque::new(), early: 0 }
     }
 
-    /// A process crashed that had lived for `lived_ms`. The first crash costs no pause, and neither does one of a process
-    /// that worked for a while; early ones in a row wait longer each time.
-    pub fn charge(&mut self, now_ms: u64, lived_ms: u64) -> Verdict {
+    /// A process crashed that had lived for `lived_ms`, and led for `led_ms` of it. The first crash costs no pause, and neither
+    /// does one of a process that worked for a while; early ones in a row wait longer each time.
+    pub fn charge(&mut self, now_ms: u64, lived_ms: u64, led_ms: u64) -> Verdict {
         while self.crashes.front().is_some_and(|at_ms| now_ms - at_ms >= self.limits.window_ms) {
             self.crashes.pop_front();
         }
@@ -55,7 +57,8 @@ impl Budget {
         if self.crashes.len() >= self.limits.crashes_max {
             return Verdict::GiveUp;
         }
-        self.early = if lived_ms < EARLY_MS { self.early + 1 } else { 0 };
+        let worked = lived_ms >= LIVED_MS || led_ms >= LED_MS;
+        self.early = if worked { 0 } else { self.early + 1 };
         let pause_ms = match self.early {
             0 | 1 => 0,
             again => PAUSE_FIRST_MS.saturating_mul(1 << (again - 2).min(16)).min(PAUSE_MAX_MS),
@@ -71,7 +74,7 @@ mod tests {
     const LIMITS: BudgetLimits = BudgetLimits { crashes_max: 5, window_ms: 600_000 };
 
     fn pauses(budget: &mut Budget, crashes: &[(u64, u64)]) -> Vec<Option<u64>> {
-        let verdict = |(now_ms, lived_ms): &(u64, u64)| match budget.charge(*now_ms, *lived_ms) {
+        let verdict = |(now_ms, lived_ms): &(u64, u64)| match budget.charge(*now_ms, *lived_ms, 0) {
             Verdict::Again { pause_ms } => Some(pause_ms),
             Verdict::GiveUp => None,
         };
@@ -88,8 +91,15 @@ mod tests {
     #[test]
     fn a_process_that_had_worked_for_a_while_is_started_again_at_once() {
         let pauses =
-            pauses(&mut Budget::new(LIMITS), &[(50, 50), (100, 50), (60_000, EARLY_MS), (60_100, 100)]);
+            pauses(&mut Budget::new(LIMITS), &[(50, 50), (100, 50), (60_000, LIVED_MS), (60_100, 100)]);
         assert_eq!(pauses, [Some(0), Some(1_000), Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn a_young_one_that_had_led_is_started_again_at_once() {
+        let mut budget = Budget::new(LIMITS);
+        let verdicts: Vec<_> = (1..5).map(|crash| budget.charge(crash * 5_000, 5_000, LED_MS)).collect();
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Again { pause_ms: 0 }), "{verdicts:?}");
     }
 
     #[test]

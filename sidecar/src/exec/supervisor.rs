@@ -211,16 +211,17 @@ impl Supervisor {
             return;
         }
         let lived_ms = now_ms - ended.since_ms;
+        let led_ms = ended.granted_since_ms.map_or(0, |since_ms| now_ms - since_ms);
         if slot == self.primary {
-            self.primary_crashed(now_ms, lived_ms, end)
+            self.primary_crashed(now_ms, lived_ms, led_ms, end)
         } else {
             self.spare_crashed(now_ms, lived_ms)
         }
     }
 
-    fn primary_crashed(&mut self, now_ms: u64, lived_ms: u64, end: End) {
+    fn primary_crashed(&mut self, now_ms: u64, lived_ms: u64, led_ms: u64, end: End) {
         let slot = self.primary;
-        let verdict = self.crashes.charge(now_ms, lived_ms);
+        let verdict = self.crashes.charge(now_ms, lived_ms, led_ms);
         if self.running(slot.other()).is_some() {
             self.primary = slot.other();
             return;
@@ -242,7 +243,7 @@ impl Supervisor {
     }
 
     fn spare_crashed(&mut self, now_ms: u64, lived_ms: u64) {
-        let pause_ms = match self.spare_crashes.charge(now_ms, lived_ms) {
+        let pause_ms = match self.spare_crashes.charge(now_ms, lived_ms, 0) {
             Verdict::Again { pause_ms } => pause_ms.max(self.policy.spare_delay_ms),
             // One that does not start must not cost the JobManager that leads its processor for ever.
             Verdict::GiveUp => self.policy.crashes.window_ms,

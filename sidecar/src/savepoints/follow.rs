@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(found(&[], &[]), None);
         assert_eq!(found(&[], &[&one, &two]), None, "either may be it");
         let done = taken("other", Status::Completed, Some("s3://b/one"));
-        assert_eq!(found(&[done.clone()], &[&one]), None, "it is the other's");
+        assert_eq!(found(std::slice::from_ref(&done), &[&one]), None, "it is the other's");
         assert_eq!(found(&[done], &[&one, &two]).as_deref(), Some("s3://b/two"));
         for status in [Status::InProgress, Status::Unknown] {
             assert_eq!(found(&[taken("other", status, None)], &[&one]), None, "it may be the other's");

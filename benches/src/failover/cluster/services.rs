@@ -38,7 +38,7 @@ pub(super) enum Services {
 
 /// The sidecar, with or without a Lease.
 pub(super) enum Guard {
-    Alone { options: sidecar::Options, running: Sidecar },
+    Alone { options: Box<sidecar::Options>, running: Box<Sidecar> },
     Elected { api: Box<ApiServer>, running: Box<Candidate> },
 }
 
@@ -110,7 +110,7 @@ impl Guard {
         };
         let mut running = Sidecar::start(&site.artifacts().sidecar, &options, &site.next_log("sidecar"))?;
         running.wait_until_ready().await?;
-        Ok(Self::Alone { options, running })
+        Ok(Self::Alone { options: Box::new(options), running: Box::new(running) })
     }
 
     async fn elected(site: &Site, ports: &mut Ports) -> Result<Self> {
@@ -138,7 +138,7 @@ impl Guard {
     pub(super) fn start_again(&mut self, site: &Site) -> Result<()> {
         match self {
             Self::Alone { options, running } => {
-                *running = Sidecar::start(&site.artifacts().sidecar, options, &site.next_log("sidecar"))?;
+                **running = Sidecar::start(&site.artifacts().sidecar, options, &site.next_log("sidecar"))?;
             }
             Self::Elected { running, .. } => **running = Candidate::spawn(&running.options)?,
         }
