@@ -142,8 +142,10 @@ def containerfile():
     text = (DEPLOY / "Containerfile").read_text()
     copied = {source for line in re.findall(r"^COPY (?!--)(.*)$", text, re.MULTILINE) for source in line.split()[:-1]}
     members = set(re.search(r"members = \[(.*)\]", (ROOT / "Cargo.toml").read_text())[1].replace('"', "").split(", "))
-    if (SOURCES | members) - copied:
-        raise Wrong(f"deploy/Containerfile does not copy {sorted((SOURCES | members) - copied)}")
+    # A directory brings what is below it.
+    missing = {each for each in SOURCES | members if not any(each == of or each.startswith(f"{of}/") for of in copied)}
+    if missing:
+        raise Wrong(f"deploy/Containerfile does not copy {sorted(missing)}")
 
 
 def spec_of(objects):
