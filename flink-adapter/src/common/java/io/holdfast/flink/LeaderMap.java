@@ -35,7 +35,7 @@ final class LeaderMap {
             JsonNode leader = leaders.get(component);
             components.put(component, LeaderInformation.known(session(leader), Json.text(leader, "address")));
         }
-        return new LeaderMap(event.hasNonNull("epoch") ? Json.number(event, "epoch") : NOBODY_LED_YET, components);
+        return new LeaderMap(event.path("epoch").isNull() ? NOBODY_LED_YET : Json.number(event, "epoch"), components);
     }
 
     private static UUID session(JsonNode leader) throws IOException {
