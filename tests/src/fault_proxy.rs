@@ -195,7 +195,9 @@ impl FaultProxy {
 
     /// Every write that went through so far. A session is none: it changes nothing by itself.
     pub fn writes(&self) -> Vec<Exchange> {
-        let writes = |exchange: &&Exchange| exchange.method != Method::GET && exchange.path != "/v1/sessions";
+        let writes = |exchange: &&Exchange| {
+            exchange.method != Method::GET && !exchange.path.starts_with("/v1/sessions")
+        };
         lock(&self.shared.exchanges).iter().filter(writes).cloned().collect()
     }
 
