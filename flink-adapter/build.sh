@@ -65,6 +65,9 @@ elif [[ -n $v23 ]]; then
 fi
 [[ -z $v23 ]] || compile v23 "$v23" "$here"/src/v23/java/io/holdfast/flink/*.java
 
+# What ServiceLoader looks for.
+cp -R "$here/src/common/resources/." "$classes/"
+
 # The same input gives the same bytes: sorted entries, and one date where `jar` can set it (JDK 17).
 mkdir -p "$(dirname "$jar")"
 jar="$(cd "$(dirname "$jar")" && pwd)/$(basename "$jar")"
@@ -75,7 +78,7 @@ date_option=()
 if jar --help-extra 2>/dev/null | grep -q -- --date || jar --help 2>/dev/null | grep -q -- --date; then
     date_option=(--date=2025-01-01T00:00:00Z)
 fi
-(cd "$classes" && find . -name '*.class' | LC_ALL=C sort | sed 's|^\./||' >"$classes/.list" &&
+(cd "$classes" && find . -type f ! -name .list | LC_ALL=C sort | sed 's|^\./||' >"$classes/.list" &&
     jar --create --file "$jar.new" --manifest "$manifest" "${date_option[@]}" @"$classes/.list")
 mv "$jar.new" "$jar"
 

@@ -137,6 +137,7 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
                 return List.of();
             case "waiting":
                 LOG.info("Not granted leadership yet: {}", event.path("reason").asText("no reason given"));
+                Rehearsal.onWaiting(() -> !leading && !closed);
                 return List.of();
             case "grant":
                 boolean resumed = event.path("resumed").asBoolean(false);

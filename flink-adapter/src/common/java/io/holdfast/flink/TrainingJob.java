@@ -20,13 +20,13 @@ import org.apache.flink.util.Collector;
 /**
  * What {@code holdfast prepare} has a JobManager run while it records which classes a recovery loads. It needs no jar of a
  * user, reads and writes nothing outside Flink, and has what most jobs have: a source with a coordinator, a key, state, a
- * sink, and checkpoints. Never part of a real deployment.
+ * sink, and checkpoints. In a real deployment it is only ever what a waiting JobManager rehearses with ({@link Rehearsal}).
  */
 public final class TrainingJob {
 
     private static final long CHECKPOINT_INTERVAL_MS = 500;
     /** Enough for a checkpoint to have state, and nothing for a processor to do. */
-    private static final double RECORDS_PER_SECOND = 100;
+    static final double RECORDS_PER_SECOND = 100;
     private static final int KEYS = 10;
 
     private TrainingJob() {}
@@ -34,10 +34,16 @@ public final class TrainingJob {
     public static void main(String[] args) throws Exception {
         StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
         env.enableCheckpointing(CHECKPOINT_INTERVAL_MS);
+        build(env, Long.MAX_VALUE);
+        env.execute("holdfast-training");
+    }
+
+    /** What is to be run, so many records of it. */
+    static void build(StreamExecutionEnvironment env, long records) {
         DataGeneratorSource<Long> numbers =
                 new DataGeneratorSource<>(
                         new Identity(),
-                        Long.MAX_VALUE,
+                        records,
                         RateLimiterStrategy.perSecond(RECORDS_PER_SECOND),
                         Types.LONG);
         env.fromSource(numbers, WatermarkStrategy.noWatermarks(), "numbers")
@@ -47,7 +53,6 @@ public final class TrainingJob {
                 .uid("count")
                 .sinkTo(new DiscardingSink<>())
                 .uid("nowhere");
-        env.execute("holdfast-training");
     }
 
     private static final class Identity implements GeneratorFunction<Long, Long> {
