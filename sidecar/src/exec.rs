@@ -302,7 +302,7 @@ impl Driver {
             Ok(changes) if changes.is_empty() => {
                 let options = self.archive.options(slot, learned);
                 match learned.arguments_with(&options, properties) {
-                    Some(arguments) => return How::Directly(directly(learned, &arguments)),
+                    Some(arguments) => return How::Directly(learned.command(&arguments)),
                     None => "Flink's arguments are not recognized in it".to_owned(),
                 }
             }
@@ -330,15 +330,6 @@ impl Driver {
 }
 
 const KILL: u8 = 9;
-
-fn directly(learned: &LearnedCommand, arguments: &[String]) -> Command {
-    let mut command = Command::new(&learned.java);
-    command.args(arguments).current_dir(&learned.directory).envs(&learned.set);
-    for name in &learned.removed {
-        command.env_remove(name);
-    }
-    command
-}
 
 /// The variables of this process that are UTF-8. Others are passed on to every process, and looked at by nobody.
 pub(crate) fn environment() -> BTreeMap<String, String> {

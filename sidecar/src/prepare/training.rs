@@ -176,13 +176,8 @@ impl Training<'_> {
         learned: &LearnedCommand,
         options: &[String],
     ) -> Result<(Child, u64)> {
-        let arguments = learned.arguments_with(options, &[]);
-        let mut command = Command::new(&learned.java);
-        command.args(arguments.context("the JobManager's arguments")?).current_dir(&learned.directory);
-        command.envs(&learned.set);
-        for name in &learned.removed {
-            command.env_remove(name);
-        }
+        let arguments = learned.arguments_with(options, &[]).context("the JobManager's arguments")?;
+        let command = learned.command(&arguments);
         let before = Watched::rest_address(self.leaders).await;
         let started = Instant::now();
         let mut child = Child::start("JobManager", command, &self.log(&format!("jobmanager-{name}")))?;
