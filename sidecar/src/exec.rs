@@ -46,6 +46,12 @@ use self::supervisor::{Action, End, Observation, Policy, Session, Slot, Supervis
 /// By this environment variable a JobManager learns what it calls itself towards the sidecar.
 pub const PROCESS_VARIABLE: &str = "HOLDFAST_PROCESS";
 
+/// Flink's options for the ports that a JobManager listens on. A JobManager beside others gets 0, any free port, for each: what connects
+/// to it is told where it is by the sidecar. Which of the two RPC ports counts depends on the kind of HA services
+/// (`ClusterEntrypoint.getRPCPortRange`): with those of a factory class, which Holdfast's are, it is `jobmanager.rpc.port`.
+pub(crate) const JOB_MANAGER_PORTS: [&str; 4] =
+    ["rest.bind-port", "jobmanager.rpc.port", "high-availability.jobmanager.port", "blob.server.port"];
+
 /// What is to be run, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
