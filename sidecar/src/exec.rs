@@ -27,6 +27,7 @@ mod processes;
 mod sightings;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -111,18 +112,18 @@ struct Driver {
     environment: BTreeMap<String, String>,
     processes: Processes,
     archive: Using,
-    /// When each slot's process was started.
-    started_ms: BTreeMap<Slot, u64>,
     learned: Option<LearnedCommand>,
     learning: Option<BoxFuture<'static, Result<LearnedCommand, NotLearned>>>,
     started: Instant,
 }
 
-/// How a process is started now.
+/// Which command a process is started by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    Directly(Command),
-    AsGiven(Command),
-    NotNow(String),
+    /// The learned one.
+    Directly,
+    /// The given one, from which the next start may learn.
+    AsGiven,
 }
 
 /// Runs the command until its job is over, it crashed too often, or we are asked to end. Answers with the exit status.
@@ -165,7 +166,6 @@ impl Driver {
             environment: environment(),
             processes: Processes::default(),
             archive: Using::new(options.archive.clone()),
-            started_ms: BTreeMap::new(),
             learned,
             learning: None,
             started: Instant::now(),
@@ -213,8 +213,7 @@ impl Driver {
         let actions = match event {
             Event::Ended(slot, end) => {
                 tracing::info!(event = "job-manager-ended", ?slot, "the JobManager ended with {end}");
-                let since_ms = self.started_ms.remove(&slot).unwrap_or(now_ms);
-                self.archive.ended(slot, end, now_ms - since_ms);
+                self.archive.ended(slot, end, now_ms);
                 self.supervisor.step(now_ms, Observation::Ended(slot, end))
             }
             Event::Signalled(Signalled::ToEnd(signal)) => {
@@ -281,16 +280,11 @@ impl Driver {
     }
 
     fn start(&mut self, slot: Slot, process: &str) -> io::Result<()> {
-        let (how, mut command) = match self.how(slot) {
-            How::Directly(command) => ("directly", command),
-            How::AsGiven(command) => ("by its command", command),
-            How::NotNow(why) => return Err(io::Error::other(why)),
-        };
+        let (how, mut command) = self.command(slot)?;
         command.env(PROCESS_VARIABLE, process);
         let pid = self.processes.start(slot, command)?;
-        self.started_ms.insert(slot, self.now_ms());
         tracing::info!(event = "job-manager-started", ?slot, pid, process, "started a JobManager {how}");
-        if how != "directly" {
+        if how == How::AsGiven {
             let (given, ours) = (self.options.command.clone(), self.environment.clone());
             self.learning =
                 Some(Box::pin(async move { LearnedCommand::of_process(pid, &given, &ours).await }));
@@ -298,7 +292,12 @@ impl Driver {
         Ok(())
     }
 
-    fn how(&mut self, slot: Slot) -> How {
+    /// What the process in `slot` is started by now.
+    ///
+    /// # Errors
+    /// A spare cannot be started by the given command.
+    fn command(&mut self, slot: Slot) -> io::Result<(How, Command)> {
+        let now_ms = self.now_ms();
         let properties = match slot {
             Slot::First => &[][..],
             Slot::Second => &self.options.spare_properties,
@@ -306,9 +305,9 @@ impl Driver {
         let Some(learned) = &self.learned else { return self.as_given(slot, "it is not learned yet") };
         let why = match learned.changes(&self.options.command, &self.environment) {
             Ok(changes) if changes.is_empty() => {
-                let options = self.archive.options(slot, learned);
+                let options = self.archive.options(slot, learned, now_ms);
                 match learned.arguments_with(&options, properties) {
-                    Some(arguments) => return How::Directly(learned.command(&arguments)),
+                    Some(arguments) => return Ok((How::Directly, learned.command(&arguments))),
                     None => "Flink's arguments are not recognized in it".to_owned(),
                 }
             }
@@ -319,19 +318,30 @@ impl Driver {
         self.as_given(slot, &why)
     }
 
-    fn as_given(&self, slot: Slot, why: &str) -> How {
+    fn as_given(&self, slot: Slot, why: &str) -> io::Result<(How, Command)> {
         if slot == Slot::Second {
-            return How::NotNow(format!("a spare needs a learned command, and {why}"));
+            return Err(io::Error::other(format!("a spare needs a learned command, and {why}")));
         }
         let mut words = self.options.command.iter();
         let mut command = Command::new(words.next().map(String::as_str).unwrap_or_default());
         command.args(words);
-        How::AsGiven(command)
+        Ok((How::AsGiven, command))
     }
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis())
             .expect("the process runs for less than 500 million years")
+    }
+}
+
+// === impl How ===
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directly => "directly",
+            Self::AsGiven => "by its command",
+        })
     }
 }
 

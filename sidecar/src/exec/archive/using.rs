@@ -1,6 +1,6 @@
 //! Which archive JobManagers are started with, and what is said when it is not used: once, and not at every start.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{IN_FLINK_HOME, Launch, fits};
@@ -15,8 +15,8 @@ pub(in crate::exec) struct Using {
     /// The JVM did not bear it.
     refused: bool,
     warned: bool,
-    /// The slots whose process has it.
-    with_it: BTreeSet<Slot>,
+    /// The slots whose process has it, and when that was started.
+    with_it: BTreeMap<Slot, u64>,
 }
 
 /// What a JVM ends with that crashes over a damaged archive: SIGABRT, SIGBUS or SIGSEGV. It does so at once, before it runs anything
@@ -30,11 +30,16 @@ const READ_MS: u64 = 10_000;
 
 impl Using {
     pub(in crate::exec) fn new(given: Option<PathBuf>) -> Self {
-        Self { given, refused: false, warned: false, with_it: BTreeSet::new() }
+        Self { given, refused: false, warned: false, with_it: BTreeMap::new() }
     }
 
     /// The options that go first on the command line of a JVM that is about to be started in `slot`; none without an archive.
-    pub(in crate::exec) fn options(&mut self, slot: Slot, learned: &LearnedCommand) -> Vec<String> {
+    pub(in crate::exec) fn options(
+        &mut self,
+        slot: Slot,
+        learned: &LearnedCommand,
+        now_ms: u64,
+    ) -> Vec<String> {
         self.with_it.remove(&slot);
         let class_path = learned.class_path();
         let Some(archive) = self.given.clone().or_else(|| in_flink_home(&class_path)) else {
@@ -46,7 +51,7 @@ impl Using {
         let launch = Launch { java: &learned.java, arguments: &learned.arguments, class_path: &class_path };
         match fits(&archive, launch) {
             Ok(options) => {
-                self.with_it.insert(slot);
+                self.with_it.insert(slot, now_ms);
                 options
             }
             Err(why) => {
@@ -57,12 +62,13 @@ impl Using {
     }
 
     /// The process in `slot` ended. An archive that may have crashed it is not used again: it must not become a loop.
-    pub(in crate::exec) fn ended(&mut self, slot: Slot, end: End, lived_ms: u64) {
+    pub(in crate::exec) fn ended(&mut self, slot: Slot, end: End, now_ms: u64) {
+        let Some(started_ms) = self.with_it.remove(&slot) else { return };
         let crashed = match end {
             End::Killed(signal) => CRASHES.contains(&signal),
             End::Exited(status) => CRASH_STATUSES.contains(&status),
         };
-        if self.with_it.remove(&slot) && crashed && lived_ms < READ_MS {
+        if crashed && now_ms - started_ms < READ_MS {
             self.refused = true;
             let archive = self.given.clone().unwrap_or_else(|| IN_FLINK_HOME.into());
             self.warn(
@@ -99,19 +105,20 @@ mod tests {
     #[test]
     fn an_archive_that_a_jvm_crashed_with_is_not_used_again() {
         let mut using = Using::new(Some("/nowhere/jobmanager.jsa".into()));
+        const STARTED_MS: u64 = 60_000;
         for (slot, end, lived_ms) in [
             (Slot::First, End::Killed(9), 100),
             (Slot::First, End::Exited(1), 100),
             (Slot::First, End::Killed(11), READ_MS),
         ] {
-            using.with_it.insert(slot);
-            using.ended(slot, end, lived_ms);
+            using.with_it.insert(slot, STARTED_MS);
+            using.ended(slot, end, STARTED_MS + lived_ms);
             assert!(!using.refused, "{end} after {lived_ms} ms says nothing of the archive");
         }
-        using.ended(Slot::Second, End::Killed(6), 100);
+        using.ended(Slot::Second, End::Killed(6), STARTED_MS + 100);
         assert!(!using.refused, "it was started without the archive");
-        using.with_it.insert(Slot::Second);
-        using.ended(Slot::Second, End::Exited(134), 100);
+        using.with_it.insert(Slot::Second, STARTED_MS);
+        using.ended(Slot::Second, End::Exited(134), STARTED_MS + 100);
         assert!(using.refused);
     }
 }
