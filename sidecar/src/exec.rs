@@ -27,6 +27,7 @@ mod processes;
 mod sightings;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +46,12 @@ use self::supervisor::{Action, End, Observation, Policy, Session, Slot, Supervis
 
 /// By this environment variable a JobManager learns what it calls itself towards the sidecar.
 pub const PROCESS_VARIABLE: &str = "HOLDFAST_PROCESS";
+
+/// Flink's options for the ports that a JobManager listens on. A JobManager beside others gets 0, any free port, for each: what connects
+/// to it is told where it is by the sidecar. Which of the two RPC ports counts depends on the kind of HA services
+/// (`ClusterEntrypoint.getRPCPortRange`): with those of a factory class, which Holdfast's are, it is `jobmanager.rpc.port`.
+pub(crate) const JOB_MANAGER_PORTS: [&str; 4] =
+    ["rest.bind-port", "jobmanager.rpc.port", "high-availability.jobmanager.port", "blob.server.port"];
 
 /// What is to be run, and how.
 #[derive(Debug, Clone)]
@@ -105,18 +112,18 @@ struct Driver {
     environment: BTreeMap<String, String>,
     processes: Processes,
     archive: Using,
-    /// When each slot's process was started.
-    started_ms: BTreeMap<Slot, u64>,
     learned: Option<LearnedCommand>,
     learning: Option<BoxFuture<'static, Result<LearnedCommand, NotLearned>>>,
     started: Instant,
 }
 
-/// How a process is started now.
+/// Which command a process is started by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    Directly(Command),
-    AsGiven(Command),
-    NotNow(String),
+    /// The learned one.
+    Directly,
+    /// The given one, from which the next start may learn.
+    AsGiven,
 }
 
 /// Runs the command until its job is over, it crashed too often, or we are asked to end. Answers with the exit status.
@@ -159,7 +166,6 @@ impl Driver {
             environment: environment(),
             processes: Processes::default(),
             archive: Using::new(options.archive.clone()),
-            started_ms: BTreeMap::new(),
             learned,
             learning: None,
             started: Instant::now(),
@@ -207,8 +213,7 @@ impl Driver {
         let actions = match event {
             Event::Ended(slot, end) => {
                 tracing::info!(event = "job-manager-ended", ?slot, "the JobManager ended with {end}");
-                let since_ms = self.started_ms.remove(&slot).unwrap_or(now_ms);
-                self.archive.ended(slot, end, now_ms - since_ms);
+                self.archive.ended(slot, end, now_ms);
                 self.supervisor.step(now_ms, Observation::Ended(slot, end))
             }
             Event::Signalled(Signalled::ToEnd(signal)) => {
@@ -275,16 +280,11 @@ impl Driver {
     }
 
     fn start(&mut self, slot: Slot, process: &str) -> io::Result<()> {
-        let (how, mut command) = match self.how(slot) {
-            How::Directly(command) => ("directly", command),
-            How::AsGiven(command) => ("by its command", command),
-            How::NotNow(why) => return Err(io::Error::other(why)),
-        };
+        let (how, mut command) = self.command(slot)?;
         command.env(PROCESS_VARIABLE, process);
         let pid = self.processes.start(slot, command)?;
-        self.started_ms.insert(slot, self.now_ms());
         tracing::info!(event = "job-manager-started", ?slot, pid, process, "started a JobManager {how}");
-        if how != "directly" {
+        if how == How::AsGiven {
             let (given, ours) = (self.options.command.clone(), self.environment.clone());
             self.learning =
                 Some(Box::pin(async move { LearnedCommand::of_process(pid, &given, &ours).await }));
@@ -292,7 +292,12 @@ impl Driver {
         Ok(())
     }
 
-    fn how(&mut self, slot: Slot) -> How {
+    /// What the process in `slot` is started by now.
+    ///
+    /// # Errors
+    /// A spare cannot be started by the given command.
+    fn command(&mut self, slot: Slot) -> io::Result<(How, Command)> {
+        let now_ms = self.now_ms();
         let properties = match slot {
             Slot::First => &[][..],
             Slot::Second => &self.options.spare_properties,
@@ -300,9 +305,9 @@ impl Driver {
         let Some(learned) = &self.learned else { return self.as_given(slot, "it is not learned yet") };
         let why = match learned.changes(&self.options.command, &self.environment) {
             Ok(changes) if changes.is_empty() => {
-                let options = self.archive.options(slot, learned);
+                let options = self.archive.options(slot, learned, now_ms);
                 match learned.arguments_with(&options, properties) {
-                    Some(arguments) => return How::Directly(directly(learned, &arguments)),
+                    Some(arguments) => return Ok((How::Directly, learned.command(&arguments))),
                     None => "Flink's arguments are not recognized in it".to_owned(),
                 }
             }
@@ -313,14 +318,14 @@ impl Driver {
         self.as_given(slot, &why)
     }
 
-    fn as_given(&self, slot: Slot, why: &str) -> How {
+    fn as_given(&self, slot: Slot, why: &str) -> io::Result<(How, Command)> {
         if slot == Slot::Second {
-            return How::NotNow(format!("a spare needs a learned command, and {why}"));
+            return Err(io::Error::other(format!("a spare needs a learned command, and {why}")));
         }
         let mut words = self.options.command.iter();
         let mut command = Command::new(words.next().map(String::as_str).unwrap_or_default());
         command.args(words);
-        How::AsGiven(command)
+        Ok((How::AsGiven, command))
     }
 
     fn now_ms(&self) -> u64 {
@@ -329,16 +334,18 @@ impl Driver {
     }
 }
 
-const KILL: u8 = 9;
+// === impl How ===
 
-fn directly(learned: &LearnedCommand, arguments: &[String]) -> Command {
-    let mut command = Command::new(&learned.java);
-    command.args(arguments).current_dir(&learned.directory).envs(&learned.set);
-    for name in &learned.removed {
-        command.env_remove(name);
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directly => "directly",
+            Self::AsGiven => "by its command",
+        })
     }
-    command
 }
+
+const KILL: u8 = 9;
 
 /// The variables of this process that are UTF-8. Others are passed on to every process, and looked at by nobody.
 pub(crate) fn environment() -> BTreeMap<String, String> {

@@ -14,7 +14,7 @@ use super::{output, refuse};
 use crate::config::LogConfig;
 use crate::exec::budget::BudgetLimits;
 use crate::exec::supervisor::Policy;
-use crate::exec::{ExecError, Options, run};
+use crate::exec::{ExecError, JOB_MANAGER_PORTS, Options, run};
 use crate::logging;
 
 /// Run a JobManager, and start it again at once when it dies
@@ -86,15 +86,6 @@ Exit status: the JobManager's, and 128 + N when signal N ended it. 127 and 126: 
 /// How often the sidecar pings; see `docs/protocol.md`.
 const PING_PERIOD_MS: u64 = 2_000;
 
-/// Any free port: what connects to a JobManager is told where it is by the sidecar. Which of the two RPC ports counts depends on the
-/// kind of HA services (`ClusterEntrypoint.getRPCPortRange`).
-const SPARE_PROPERTIES: [(&str, &str); 4] = [
-    ("rest.bind-port", "0"),
-    ("jobmanager.rpc.port", "0"),
-    ("high-availability.jobmanager.port", "0"),
-    ("blob.server.port", "0"),
-];
-
 // === impl Exec ===
 
 impl Exec {
@@ -157,8 +148,7 @@ impl Exec {
 
 fn spare_properties(given: Vec<(String, String)>) -> Vec<String> {
     let set = |key: &str| given.iter().any(|(given, _)| given == key);
-    let ports = SPARE_PROPERTIES.iter().filter(|(key, _)| !set(key));
-    let ports = ports.map(|(key, value)| format!("{key}={value}"));
+    let ports = JOB_MANAGER_PORTS.into_iter().filter(|key| !set(key)).map(|key| format!("{key}=0"));
     ports.chain(given.iter().map(|(key, value)| format!("{key}={value}"))).collect()
 }
 

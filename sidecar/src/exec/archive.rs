@@ -63,19 +63,30 @@ pub struct Launch<'a> {
     pub class_path: &'a [PathBuf],
 }
 
-/// Why a JobManager is started without the archive.
+/// Why a JobManager is started without the archive, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotUsed {
-    /// It, its manifest, the JVM or the class path cannot be read.
-    #[error("{path} cannot be read: {reason}", path = path.display())]
+    /// It or its manifest cannot be read.
+    #[error("{path} cannot be read: {reason}; `holdfast prepare` makes archive and manifest", path = path.display())]
     Unreadable {
         /// Which file.
         path: PathBuf,
         /// What the system said.
         reason: String,
     },
+    /// The JVM or something of the class path cannot be read.
+    #[error(
+        "{path}, of the JVM or its class path, cannot be read: {reason}; put it there, or take it out of the class path",
+        path = path.display()
+    )]
+    UnreadableSurroundings {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
     /// The manifest is none.
-    #[error("{path} is not the manifest of an archive: {reason}", path = path.display())]
+    #[error("{path} is not the manifest of an archive: {reason}; `holdfast prepare` makes both anew", path = path.display())]
     Malformed {
         /// The manifest.
         path: PathBuf,
@@ -83,7 +94,7 @@ pub enum NotUsed {
         reason: String,
     },
     /// The archive is another file than the manifest's.
-    #[error("it has {found} bytes, and its manifest says {recorded}")]
+    #[error("it has {found} bytes, and its manifest says {recorded}; `holdfast prepare` makes both anew")]
     OtherArchive {
         /// The archive's length.
         found: u64,
@@ -97,7 +108,9 @@ pub enum NotUsed {
     #[error("it was made for another class path: {0}")]
     OtherClassPath(Difference),
     /// The command line decides about archives itself.
-    #[error("the command line has {0}, which wins")]
+    #[error(
+        "the command line has {0}, which wins; take that out (env.java.opts.all or .jobmanager, JVM_ARGS)"
+    )]
     OwnOption(String),
 }
 
@@ -180,9 +193,9 @@ impl Surroundings {
     /// Looks at a JVM and a class path.
     ///
     /// # Errors
-    /// [`NotUsed::Unreadable`].
+    /// [`NotUsed::UnreadableSurroundings`].
     pub fn of(java: &Path, class_path: &[PathBuf]) -> Result<Self, NotUsed> {
-        let java = std::fs::canonicalize(java).map_err(|error| unreadable(java, &error))?;
+        let java = std::fs::canonicalize(java).map_err(|error| unreadable_surroundings(java, &error))?;
         // JDK/bin/java has its classes in JDK/lib/modules.
         let modules = java.ancestors().nth(2).unwrap_or(Path::new("/")).join("lib/modules");
         let class_path = class_path.iter().map(|entry| FileStamp::of(entry)).collect::<Result<_, _>>()?;
@@ -213,10 +226,10 @@ impl FileStamp {
     /// Looks at a file; symbolic links are followed.
     ///
     /// # Errors
-    /// [`NotUsed::Unreadable`].
+    /// [`NotUsed::UnreadableSurroundings`].
     pub fn of(path: &Path) -> Result<Self, NotUsed> {
         let found = std::fs::metadata(path).and_then(|found| Ok((found.len(), found.modified()?)));
-        let (bytes, modified) = found.map_err(|error| unreadable(path, &error))?;
+        let (bytes, modified) = found.map_err(|error| unreadable_surroundings(path, &error))?;
         let modified_s = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Ok(Self { path: path.to_owned(), bytes, modified_s })
     }
@@ -234,6 +247,10 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "then {}, now {}; `holdfast prepare` makes one that fits", self.then, self.now)
     }
+}
+
+fn unreadable_surroundings(path: &Path, error: &io::Error) -> NotUsed {
+    NotUsed::UnreadableSurroundings { path: path.to_owned(), reason: error.to_string() }
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> NotUsed {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::fingerprint::Fingerprint;
@@ -108,6 +109,17 @@ impl LearnedCommand {
     /// Where its classes come from, in order.
     pub fn class_path(&self) -> Vec<PathBuf> {
         class_path(&self.arguments, &self.directory)
+    }
+
+    /// A process of the learned JVM, directory and environment with these arguments: those of [`LearnedCommand::arguments_with`].
+    /// What else the environment has is this process's.
+    pub fn command(&self, arguments: &[String]) -> Command {
+        let mut command = Command::new(&self.java);
+        command.args(arguments).current_dir(&self.directory).envs(&self.set);
+        for name in &self.removed {
+            command.env_remove(name);
+        }
+        command
     }
 
     /// The arguments with `options` first among those of the JVM, and `properties` of Flink, which win over the
@@ -253,6 +265,22 @@ mod tests {
             learned().class_path(),
             [PathBuf::from("/opt/flink/lib/a.jar"), PathBuf::from("/lib/b.jar")]
         );
+    }
+
+    #[test]
+    fn a_process_has_the_scripts_changes_of_the_environment_and_their_directory() {
+        let mut learned = learned();
+        learned.set = variables(&strings(&["PATH=/bin:/java"]));
+        learned.removed = strings(&["GONE"]);
+        let command = learned.command(&strings(&["-Xmx1g", "Main"]));
+        let command = command.as_std();
+        assert_eq!(command.get_program(), "/usr/bin/java");
+        assert!(command.get_args().eq(["-Xmx1g", "Main"]));
+        assert_eq!(command.get_current_dir(), Some(Path::new("/opt/flink")));
+        let changes: BTreeMap<_, _> = command.get_envs().collect();
+        let expected = [("GONE", None), ("PATH", Some("/bin:/java"))];
+        let expected = expected.map(|(name, value)| (name.as_ref(), value.map(AsRef::as_ref)));
+        assert_eq!(changes, BTreeMap::from(expected));
     }
 
     #[test]

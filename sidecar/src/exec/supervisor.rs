@@ -207,7 +207,7 @@ impl Supervisor {
         if end.is_of_the_job() {
             let why = format!("the JobManager ended with status {}: its job is over", end.status());
             self.ending = Some(Ending { status: end.status(), why });
-            self.kill_others(slot, "the job is over", actions);
+            self.kill_other(slot, "the job is over", actions);
             return;
         }
         let lived_ms = now_ms - ended.since_ms;
@@ -279,13 +279,13 @@ impl Supervisor {
             }
         }
         // The spare first: it must not be granted what the primary gives up.
-        self.kill_others(self.primary, "it is not needed any more", actions);
+        self.kill_other(self.primary, "it is not needed any more", actions);
         if self.running(self.primary).is_some() {
             actions.push(Action::Signal { slot: self.primary, signal });
         }
     }
 
-    fn kill_others(&mut self, but: Slot, why: &str, actions: &mut Vec<Action>) {
+    fn kill_other(&mut self, but: Slot, why: &str, actions: &mut Vec<Action>) {
         let slot = but.other();
         if let Place::Running(running) = &mut self.places[slot.index()]
             && !std::mem::replace(&mut running.killed, true)

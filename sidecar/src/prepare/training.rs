@@ -22,8 +22,8 @@ use super::classes::Classes;
 use super::home::FlinkHome;
 use crate::config::Config;
 use crate::exec::archive::{self, Surroundings};
-use crate::exec::environment;
 use crate::exec::learned::LearnedCommand;
+use crate::exec::{JOB_MANAGER_PORTS, environment};
 use crate::job_manager::TcpConnect;
 use crate::runtime::{self, World};
 use crate::settings::Settings;
@@ -176,13 +176,8 @@ impl Training<'_> {
         learned: &LearnedCommand,
         options: &[String],
     ) -> Result<(Child, u64)> {
-        let arguments = learned.arguments_with(options, &[]);
-        let mut command = Command::new(&learned.java);
-        command.args(arguments.context("the JobManager's arguments")?).current_dir(&learned.directory);
-        command.envs(&learned.set);
-        for name in &learned.removed {
-            command.env_remove(name);
-        }
+        let arguments = learned.arguments_with(options, &[]).context("the JobManager's arguments")?;
+        let command = learned.command(&arguments);
         let before = Watched::rest_address(self.leaders).await;
         let started = Instant::now();
         let mut child = Child::start("JobManager", command, &self.log(&format!("jobmanager-{name}")))?;
@@ -247,14 +242,9 @@ impl Training<'_> {
             "taskmanager.host",
             "taskmanager.bind-host",
         ];
-        let any_port = [
-            "high-availability.jobmanager.port",
-            "rest.bind-port",
-            "blob.server.port",
-            "taskmanager.rpc.port",
-            "taskmanager.data.port",
-            "metrics.internal.query-service.port",
-        ];
+        let other_ports =
+            ["taskmanager.rpc.port", "taskmanager.data.port", "metrics.internal.query-service.port"];
+        let any_port = JOB_MANAGER_PORTS.into_iter().chain(other_ports);
         let own = own.into_iter();
         let own = own.chain(loopback.map(|key| (key, "127.0.0.1".to_owned())));
         let own = own.chain(any_port.map(|key| (key, "0".to_owned())));
@@ -318,6 +308,33 @@ fn major_of(version: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_training_asks_for_no_port_that_something_else_may_have() {
+        let home = FlinkHome { path: "/opt/flink".into(), version: "2.2.1".to_owned() };
+        let address: SocketAddr = ([127, 0, 0, 1], 1).into();
+        let training = Training {
+            home: &home,
+            work: Path::new("/work"),
+            sidecar: address,
+            leaders: address,
+            tell: &|_| (),
+        };
+        let properties = training.properties();
+        for key in [
+            "rest.bind-port",
+            "jobmanager.rpc.port",
+            "high-availability.jobmanager.port",
+            "blob.server.port",
+            "taskmanager.rpc.port",
+            "taskmanager.data.port",
+            "metrics.internal.query-service.port",
+        ] {
+            let start = format!("-D{key}=");
+            let set: Vec<_> = properties.iter().filter_map(|one| one.strip_prefix(&start)).collect();
+            assert_eq!(set, ["0"], "{key}");
+        }
+    }
 
     #[test]
     fn the_version_of_a_jvm_is_read_off_what_it_says() {
