@@ -9,7 +9,6 @@ use crate::exec;
 use crate::flink::config::Ports;
 use crate::flink::job_manager::JobManager;
 use crate::flink::task_manager;
-use crate::net::free_address;
 use crate::process::Process;
 use crate::rollout::Rollout;
 use crate::sidecar::{Options, Sidecar};
@@ -36,16 +35,10 @@ pub struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// A pod in which nothing runs yet.
     pub fn new(site: &'a Site, name: &str) -> Result<Self> {
-        let ports = Ports {
-            sidecar: free_address()?,
-            sidecar_public: free_address()?,
-            rpc: free_address()?,
-            rest: free_address()?,
-        };
         Ok(Self {
             site,
             name: name.to_owned(),
-            ports,
+            ports: Ports::free()?,
             rollout: Rollout::default(),
             sidecar: None,
             job_manager: None,

@@ -64,7 +64,7 @@ impl<'a> Cluster<'a> {
         case: Case,
         archive: Option<&Path>,
     ) -> Result<Self> {
-        let mut ports = new_ports()?;
+        let mut ports = Ports::free()?;
         let services = Services::start(site, peer, case, &mut ports).await?;
         let task_manager = start_task_manager(site, peer, &ports, &services)?;
         let mut this = Self {
@@ -334,15 +334,6 @@ impl<'a> Cluster<'a> {
 fn read(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn new_ports() -> Result<Ports> {
-    Ok(Ports {
-        sidecar: free_address()?,
-        sidecar_public: free_address()?,
-        rpc: free_address()?,
-        rest: free_address()?,
-    })
 }
 
 fn start_task_manager(site: &Site, peer: &Peer, ports: &Ports, services: &Services) -> Result<Process> {
