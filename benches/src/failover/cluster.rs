@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use ha_store::{Clock, SystemClock};
 use harness::flink::config::{self, HighAvailability, Ports};
-use harness::flink::rest::Rest;
+use harness::flink::rest::{Job, Rest};
 use harness::flink::script;
 use harness::kubernetes::ApiServer;
 use harness::net::free_address;
@@ -249,9 +249,7 @@ impl<'a> Cluster<'a> {
             self.require_alive()?;
             for rest in &rests {
                 let job = rest.jobs().await.ok().and_then(|jobs| jobs.into_iter().next());
-                if let Some(job) =
-                    job.filter(|job| job.state == "RUNNING" && job.tasks.running == job.tasks.total)
-                {
+                if let Some(job) = job.filter(Job::runs_with_all_tasks) {
                     return Ok(Some(job.tasks.total));
                 }
             }

@@ -93,7 +93,7 @@ impl JobManager {
         wait::until("all tasks of the job to run", RUNNING_LIMIT, async || {
             process.require_alive()?;
             let job = rest.jobs().await.ok().and_then(|jobs| jobs.into_iter().next());
-            Ok(job.filter(|job| job.state == "RUNNING" && job.tasks.running == job.tasks.total))
+            Ok(job.filter(Job::runs_with_all_tasks))
         })
         .await
     }

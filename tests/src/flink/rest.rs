@@ -85,6 +85,13 @@ struct Timestamps {
     restarting: i64,
 }
 
+impl Job {
+    /// Whether the job runs, and each of its tasks.
+    pub fn runs_with_all_tasks(&self) -> bool {
+        self.state == "RUNNING" && self.tasks.running == self.tasks.total
+    }
+}
+
 impl Rest {
     /// For the JobManager that listens at `address`.
     pub fn new(address: SocketAddr) -> Result<Self> {
