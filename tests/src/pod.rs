@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command_line::{self, Answer};
 use crate::exec;
-use crate::flink::config::Ports;
+use crate::flink::config::{HighAvailability, Ports};
 use crate::flink::job_manager::JobManager;
 use crate::flink::task_manager;
 use crate::process::Process;
@@ -97,7 +97,9 @@ impl<'a> Pod<'a> {
 
     /// Starts the TaskManager.
     pub fn start_task_manager(&mut self) -> Result<()> {
-        self.task_manager = Some(task_manager::start(self.site, &self.name, &self.ports)?);
+        let sidecar = self.sidecar_url();
+        let ha = HighAvailability::Holdfast { url: &sidecar };
+        self.task_manager = Some(task_manager::start(self.site, &self.name, &self.ports, ha, &[])?);
         Ok(())
     }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ha_store::{Clock, SystemClock};
-use harness::flink::config::{self, HighAvailability, Ports};
+use harness::flink::config::Ports;
 use harness::flink::rest::{Job, Rest};
-use harness::flink::script;
+use harness::flink::task_manager;
 use harness::kubernetes::ApiServer;
 use harness::net::free_address;
 use harness::process::Process;
@@ -335,11 +335,5 @@ fn read(path: &Path) -> Result<String> {
 }
 
 fn start_task_manager(site: &Site, peer: &Peer, ports: &Ports, services: &Services) -> Result<Process> {
-    let ha = match services.high_availability() {
-        // It learns the leaders from the sidecar's public listener alone.
-        HighAvailability::Holdfast { .. } => HighAvailability::Holdfast { url: "http://127.0.0.1:9" },
-        other => other,
-    };
-    let conf = config::write(site, "tm", ports, ha, &peer.flink_settings())?;
-    Process::spawn("tm", script(site, "taskmanager.sh", &conf), &site.next_log("tm"))
+    task_manager::start(site, "pod-1", ports, services.high_availability(), &peer.flink_settings())
 }
