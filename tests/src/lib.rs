@@ -4,6 +4,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`process`] | one operating-system process: own group, output in a file, never left behind |
+//! | [`proc`] | any process by its id: what `/proc` says of it, and signals |
 //! | [`artifacts`] | where the things under test are: sidecar, adapter jar, demo job, Flink home |
 //! | [`site`] | one cluster's directories, and the pods that share them |
 //! | [`pod`] | a sidecar with its JobManager and TaskManager |
@@ -32,6 +33,7 @@ pub mod kubernetes;
 pub mod net;
 pub mod output;
 pub mod pod;
+pub mod proc;
 pub mod process;
 pub mod rollout;
 pub mod scenario;

@@ -15,11 +15,11 @@ use harness::flink::rest::{Job, Rest};
 use harness::flink::task_manager;
 use harness::kubernetes::ApiServer;
 use harness::net::free_address;
+use harness::proc;
 use harness::process::Process;
 use harness::site::Site;
 use harness::wait;
 use jiff::tz::TimeZone;
-use rustix::process::Signal;
 use serde_json::Value;
 
 use self::manager::{Manager, Recipe};
@@ -143,7 +143,7 @@ impl<'a> Cluster<'a> {
         if self.managers[leader].is_wrapped() {
             let jvm = self.leading_jvm(leader).await?;
             let at_ms = SystemClock.wall_ms();
-            manager::send(jvm, Signal::KILL)?;
+            proc::kill(jvm)?;
             return Ok(at_ms);
         }
         let at_ms = SystemClock.wall_ms();
@@ -155,17 +155,17 @@ impl<'a> Cluster<'a> {
     /// `kill -9` of the JobManager that leads and of what stands beside it in its pod, all started again at once.
     pub(super) async fn kill_pod(&mut self) -> Result<i64> {
         let leader = self.leader()?;
-        let jvms = self.managers[leader].jvms();
+        let jvms = self.managers[leader].jvms()?;
         let at_ms = SystemClock.wall_ms();
         // Who would start it again goes first.
         self.managers[leader].process.kill()?;
-        for jvm in jvms.iter().filter(|jvm| manager::is_alive(**jvm)) {
-            manager::send(*jvm, Signal::KILL)?;
+        for jvm in jvms.iter().filter(|jvm| proc::is_alive(**jvm)) {
+            proc::kill(*jvm)?;
         }
         if let Some(guard) = self.services.guard() {
             guard.kill()?;
         }
-        let gone = async || Ok(jvms.iter().all(|jvm| !manager::is_alive(*jvm)).then_some(()));
+        let gone = async || Ok(jvms.iter().all(|jvm| !proc::is_alive(*jvm)).then_some(()));
         wait::until("the pod's processes to be gone", GONE_LIMIT, gone).await?;
         if let Some(guard) = self.services.guard() {
             guard.start_again(self.site)?;
@@ -179,7 +179,7 @@ impl<'a> Cluster<'a> {
         let leader = self.leader()?;
         let jvm = self.leading_jvm(leader).await?;
         let at_ms = SystemClock.wall_ms();
-        manager::send(jvm, Signal::STOP)?;
+        proc::pause(jvm)?;
         Ok(at_ms)
     }
 
@@ -283,8 +283,8 @@ impl<'a> Cluster<'a> {
     }
 
     /// The JVM that leads, of a JobManager that `holdfast exec` may have started beside another one.
-    async fn leading_jvm(&self, leader: usize) -> Result<i32> {
-        let jvms = self.managers[leader].jvms();
+    async fn leading_jvm(&self, leader: usize) -> Result<u32> {
+        let jvms = self.managers[leader].jvms()?;
         if let [only] = jvms[..] {
             return Ok(only);
         }
@@ -292,7 +292,7 @@ impl<'a> Cluster<'a> {
         let granted = sessions.iter().find(|session| session["granted"] == true);
         let process = granted.and_then(|session| session["process"].as_str());
         let process = process.with_context(|| format!("no JobManager leads among {jvms:?}: {sessions:?}"))?;
-        let of_it = |jvm: &&i32| manager::variable(**jvm, "HOLDFAST_PROCESS").as_deref() == Some(process);
+        let of_it = |jvm: &&u32| proc::variable(**jvm, "HOLDFAST_PROCESS").as_deref() == Some(process);
         let found = jvms.iter().find(of_it).copied();
         found.with_context(|| format!("no JVM of {jvms:?} has HOLDFAST_PROCESS={process}"))
     }
