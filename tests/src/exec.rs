@@ -1,13 +1,13 @@
 //! JobManagers that `holdfast exec` started.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::flink::config::Ports;
-use crate::proc;
-use crate::site::Site;
+use crate::{proc, process};
 
 /// A JobManager process that is a child of `holdfast exec`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +24,16 @@ pub struct Seen {
     pub arguments: Vec<String>,
 }
 
-/// `command`, as what `holdfast exec` is to run.
-pub fn wrap(site: &Site, ports: &Ports, flags: &[String], command: &Command) -> Command {
-    let mut wrapped = crate::process::command(&site.artifacts().sidecar);
-    let sidecar = format!("http://{}", ports.sidecar);
-    wrapped.arg("exec").args(flags).args(["--sidecar", &sidecar, "--"]);
+/// `command`, as what `holdfast exec` of this binary is to run beside the sidecar at `sidecar`: with the same variables, in the
+/// same directory.
+pub fn wrap(holdfast: &Path, sidecar: SocketAddr, flags: &[String], command: &Command) -> Command {
+    let mut wrapped = process::command(holdfast);
+    wrapped.arg("exec").args(flags).args(["--sidecar", &format!("http://{sidecar}"), "--"]);
     wrapped.arg(command.get_program()).args(command.get_args());
     wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        wrapped.current_dir(dir);
+    }
     wrapped
 }
 
@@ -61,4 +64,27 @@ fn seen(pid: u32, sessions: &[Value]) -> Option<Seen> {
     let session = sessions.iter().find(|session| session["process"] == name.as_str());
     let granted = session.is_some_and(|session| session["granted"] == true);
     Some(Seen { pid, name, connected: session.is_some(), granted, arguments })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapper_keeps_the_command_its_variables_and_its_directory() {
+        let mut inner = process::command("bin/standalone-job.sh");
+        inner.arg("start-foreground").env("FLINK_CONF_DIR", "/conf").current_dir("/image");
+        let sidecar = "127.0.0.1:17423".parse().unwrap();
+        let outer = wrap(Path::new("holdfast"), sidecar, &["--warm-spare".into()], &inner);
+        let arguments: Vec<_> = outer.get_args().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(outer.get_program(), "holdfast");
+        assert_eq!(
+            arguments.join(" "),
+            "exec --warm-spare --sidecar http://127.0.0.1:17423 -- bin/standalone-job.sh start-foreground"
+        );
+        let set =
+            outer.get_envs().any(|(name, value)| name == "FLINK_CONF_DIR" && value == Some("/conf".as_ref()));
+        assert!(set);
+        assert_eq!(outer.get_current_dir(), Some("/image".as_ref()));
+    }
 }

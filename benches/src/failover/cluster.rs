@@ -3,7 +3,6 @@
 mod manager;
 mod services;
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use ha_store::{Clock, SystemClock};
 use harness::flink::config::Ports;
-use harness::flink::rest::{Job, Rest};
+use harness::flink::rest::Job;
 use harness::flink::task_manager;
 use harness::kubernetes::ApiServer;
 use harness::net::free_address;
 use harness::proc;
 use harness::process::Process;
+use harness::rollout::Rollout;
 use harness::site::Site;
 use harness::wait;
 use jiff::tz::TimeZone;
@@ -27,6 +27,9 @@ use self::services::Services;
 use super::case::Case;
 use super::peer::{Peer, Setting};
 use super::phases::{self, Timeline};
+
+/// The pod of the TaskManager, and of the JobManager that leads first.
+const POD: &str = "pod-1";
 
 /// How long a cluster may take from its start to a job whose tasks all run.
 const RUNNING_LIMIT: Duration = Duration::from_secs(180);
@@ -79,22 +82,12 @@ impl<'a> Cluster<'a> {
             services,
             process_restarts: 0,
         };
-        let wrapper = this.wrapper(archive);
-        this.start_manager(Recipe {
-            pod: "jm-1".into(),
-            ports,
-            settings: peer.flink_settings(),
-            wrapper: wrapper.clone(),
-        })?;
+        let rollout = this.rollout(archive);
+        this.start_manager(Recipe { pod: POD.into(), ports, rollout: rollout.clone() })?;
         if peer.has(Setting::Standby) {
             // On one host it needs an RPC port of its own, where the service does not choose one at random.
             let ports = Ports { rpc: free_address()?, rest: free_address()?, ..ports };
-            this.start_manager(Recipe {
-                pod: "jm-2".into(),
-                ports,
-                settings: peer.flink_settings(),
-                wrapper,
-            })?;
+            this.start_manager(Recipe { pod: "pod-2".into(), ports, rollout })?;
         }
         this.tasks = this.wait_until_running().await?;
         Ok(this)
@@ -118,7 +111,7 @@ impl<'a> Cluster<'a> {
 
     /// What the JobManagers' logs say about the time from `from_ms` on.
     pub(super) fn timeline(&self, from_ms: i64) -> Result<Timeline> {
-        Ok(phases::timeline(&self.logs("jm-")?, from_ms, self.tasks, &self.zone))
+        Ok(phases::timeline(&self.logs("jobmanager")?, from_ms, self.tasks, &self.zone))
     }
 
     /// The sidecars' logs.
@@ -147,7 +140,7 @@ impl<'a> Cluster<'a> {
             return Ok(at_ms);
         }
         let at_ms = SystemClock.wall_ms();
-        self.managers[leader].process.kill()?;
+        self.managers[leader].running.process.kill()?;
         self.restart_manager(leader)?;
         Ok(at_ms)
     }
@@ -158,7 +151,7 @@ impl<'a> Cluster<'a> {
         let jvms = self.managers[leader].jvms()?;
         let at_ms = SystemClock.wall_ms();
         // Who would start it again goes first.
-        self.managers[leader].process.kill()?;
+        self.managers[leader].running.process.kill()?;
         for jvm in jvms.iter().filter(|jvm| proc::is_alive(**jvm)) {
             proc::kill(*jvm)?;
         }
@@ -195,7 +188,7 @@ impl<'a> Cluster<'a> {
     /// Starts again what ended by itself, as Kubernetes would, but at once. What is frozen has not ended.
     pub(super) fn keep_up(&mut self) -> Result<()> {
         for n in 0..self.managers.len() {
-            if self.managers[n].process.exit_status()?.is_some() {
+            if self.managers[n].running.process.exit_status()?.is_some() {
                 self.process_restarts += 1;
                 self.restart_manager(n)?;
             }
@@ -209,7 +202,7 @@ impl<'a> Cluster<'a> {
 
     fn require_alive(&mut self) -> Result<()> {
         for manager in &mut self.managers {
-            manager.process.require_alive()?;
+            manager.running.process.require_alive()?;
         }
         self.task_manager.require_alive()?;
         self.services.guard().map_or(Ok(()), services::Guard::require_alive)
@@ -226,30 +219,27 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    fn wrapper(&self, archive: Option<&Path>) -> Vec<OsString> {
-        if !self.peer.has_exec() {
-            return Vec::new();
-        }
-        let mut words: Vec<OsString> = vec![self.site.artifacts().sidecar.clone().into(), "exec".into()];
-        if self.peer.has(Setting::Spare) {
-            words.push("--warm-spare".into());
-        }
-        if let Some(archive) = archive {
-            words.extend(["--archive".into(), archive.into()]);
-        }
-        words.extend(["--state-dir".into(), self.site.path("exec").into()]);
-        words.extend(["--sidecar".into(), format!("http://{}", self.ports.sidecar).into()]);
-        words
+    /// What its JobManagers are started with.
+    fn rollout(&self, archive: Option<&Path>) -> Rollout {
+        let exec = self.peer.has_exec().then(|| {
+            let mut flags = Vec::new();
+            if self.peer.has(Setting::Spare) {
+                flags.push("--warm-spare".to_owned());
+            }
+            if let Some(archive) = archive {
+                flags.extend(["--archive".to_owned(), archive.display().to_string()]);
+            }
+            flags.extend(["--state-dir".to_owned(), self.site.path("exec").display().to_string()]);
+            flags
+        });
+        Rollout { settings: self.peer.flink_settings(), exec, ..Rollout::default() }
     }
 
     async fn wait_until_running(&mut self) -> Result<usize> {
-        let rests = self.managers.iter().map(|manager| Rest::new(manager.recipe.rest()));
-        let rests: Vec<Rest> = rests.collect::<Result<_>>()?;
         wait::until("all tasks of the job to run", RUNNING_LIMIT, async || {
             self.require_alive()?;
-            for rest in &rests {
-                let job = rest.jobs().await.ok().and_then(|jobs| jobs.into_iter().next());
-                if let Some(job) = job.filter(Job::runs_with_all_tasks) {
+            for manager in &self.managers {
+                if let Some(job) = manager.running.job().await.filter(Job::runs_with_all_tasks) {
                     return Ok(Some(job.tasks.total));
                 }
             }
@@ -312,7 +302,7 @@ impl<'a> Cluster<'a> {
 
     /// The log of each JobManager that was started last.
     fn current_logs(&self) -> Result<Vec<String>> {
-        self.managers.iter().map(|manager| read(manager.process.log())).collect()
+        self.managers.iter().map(|manager| read(manager.running.process.log())).collect()
     }
 
     fn logs(&self, part: &str) -> Result<Vec<String>> {
@@ -335,5 +325,5 @@ fn read(path: &Path) -> Result<String> {
 }
 
 fn start_task_manager(site: &Site, peer: &Peer, ports: &Ports, services: &Services) -> Result<Process> {
-    task_manager::start(site, "pod-1", ports, services.high_availability(), &peer.flink_settings())
+    task_manager::start(site, POD, ports, services.high_availability(), &peer.flink_settings())
 }
