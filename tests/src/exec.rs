@@ -37,9 +37,8 @@ pub fn wrap(holdfast: &Path, sidecar: SocketAddr, flags: &[String], command: &Co
     wrapped
 }
 
-/// The children of the entry point that have become JobManagers, and what the sidecar's list of sessions says of them.
-pub fn look(entry_point: u32, sessions: &Value) -> Result<Vec<Seen>> {
-    let sessions = sessions["sessions"].as_array().with_context(|| format!("no list: {sessions}"))?;
+/// The children of the entry point that have become JobManagers, and what the sidecar's sessions say of them.
+pub fn look(entry_point: u32, sessions: &[Value]) -> Result<Vec<Seen>> {
     let children = proc::children(entry_point)?.into_iter();
     Ok(children.filter_map(|pid| seen(pid, sessions)).collect())
 }

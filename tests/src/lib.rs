@@ -9,6 +9,7 @@
 //! | [`site`] | one cluster's directories, and the pods that share them |
 //! | [`pod`] | a sidecar with its JobManager and TaskManager |
 //! | [`rollout`] | what a new generation changes |
+//! | [`endpoint`] | asking a process over HTTP |
 //! | [`sidecar`], [`flink`] | starting those processes and asking them things |
 //! | [`exec`] | JobManagers that `holdfast exec` started |
 //! | [`command_line`] | running `holdfast` commands |
@@ -25,6 +26,7 @@
 
 pub mod artifacts;
 pub mod command_line;
+pub mod endpoint;
 pub mod exec;
 pub mod failover;
 pub mod fault_proxy;

@@ -139,7 +139,7 @@ impl<'a> Pod<'a> {
     /// The JobManagers that `holdfast exec` runs now, as the sidecar knows them.
     pub async fn under_exec(&mut self) -> Result<Vec<exec::Seen>> {
         let entry_point = self.job_manager()?.process.pid();
-        exec::look(entry_point, &self.sidecar()?.get("/v1/sessions").await?)
+        exec::look(entry_point, &self.sidecar()?.sessions().await?)
     }
 
     /// The TaskManager that was started last.

@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ha_store::{Clock, SystemClock};
+use harness::endpoint::Endpoint;
+use harness::exec;
 use harness::flink::config::Ports;
 use harness::flink::rest::Job;
 use harness::flink::task_manager;
@@ -17,10 +19,10 @@ use harness::net::free_address;
 use harness::proc;
 use harness::process::Process;
 use harness::rollout::Rollout;
+use harness::sidecar;
 use harness::site::Site;
 use harness::wait;
 use jiff::tz::TimeZone;
-use serde_json::Value;
 
 use self::manager::{Manager, Recipe};
 use self::services::Services;
@@ -48,7 +50,8 @@ pub(super) struct Cluster<'a> {
     site: &'a Site,
     peer: Peer,
     zone: TimeZone,
-    http: reqwest::Client,
+    /// Its private listener, where the cluster has one.
+    sidecar: Endpoint,
     ports: Ports,
     tasks: usize,
     // In this order they are dropped: Flink first, so that it does not fill its log.
@@ -74,7 +77,7 @@ impl<'a> Cluster<'a> {
             site,
             peer: peer.clone(),
             zone: TimeZone::system(),
-            http: reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?,
+            sidecar: Endpoint::new(ports.sidecar)?,
             ports,
             tasks: 0,
             managers: Vec::new(),
@@ -261,7 +264,7 @@ impl<'a> Cluster<'a> {
         if self.peer.has(Setting::Spare) {
             wait::until("the warm spare to wait", STANDBY_LIMIT, async || {
                 self.require_alive()?;
-                Ok((self.sessions().await?.len() >= 2).then_some(()))
+                Ok((sidecar::sessions(&self.sidecar).await?.len() >= 2).then_some(()))
             })
             .await?;
         }
@@ -274,30 +277,15 @@ impl<'a> Cluster<'a> {
 
     /// The JVM that leads, of a JobManager that `holdfast exec` may have started beside another one.
     async fn leading_jvm(&self, leader: usize) -> Result<u32> {
-        let jvms = self.managers[leader].jvms()?;
+        let manager = &self.managers[leader];
+        let jvms = manager.jvms()?;
         if let [only] = jvms[..] {
             return Ok(only);
         }
-        let sessions = self.sessions().await?;
-        let granted = sessions.iter().find(|session| session["granted"] == true);
-        let process = granted.and_then(|session| session["process"].as_str());
-        let process = process.with_context(|| format!("no JobManager leads among {jvms:?}: {sessions:?}"))?;
-        let of_it = |jvm: &&u32| proc::variable(**jvm, "HOLDFAST_PROCESS").as_deref() == Some(process);
-        let found = jvms.iter().find(of_it).copied();
-        found.with_context(|| format!("no JVM of {jvms:?} has HOLDFAST_PROCESS={process}"))
-    }
-
-    /// `GET /v1/sessions`.
-    async fn sessions(&self) -> Result<Vec<Value>> {
-        let url = format!("http://{}/v1/sessions", self.ports.sidecar);
-        let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
-        let text = answer.error_for_status()?.text().await?;
-        let mut body: Value =
-            serde_json::from_str(&text).with_context(|| format!("GET {url} answered {text}"))?;
-        match body["sessions"].take() {
-            Value::Array(sessions) => Ok(sessions),
-            _ => bail!("GET {url} lists no sessions: {text}"),
-        }
+        let sessions = sidecar::sessions(&self.sidecar).await?;
+        let seen = exec::look(manager.running.process.pid(), &sessions)?;
+        let leads = seen.iter().find(|seen| seen.granted);
+        Ok(leads.with_context(|| format!("none leads of {jvms:?}, which are {seen:?}: {sessions:?}"))?.pid)
     }
 
     /// The log of each JobManager that was started last.
