@@ -1,14 +1,13 @@
 //! JobManagers that `holdfast exec` started.
 
-use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::flink::config::Ports;
-use crate::site::Site;
+use crate::{proc, process};
 
 /// A JobManager process that is a child of `holdfast exec`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,64 +24,66 @@ pub struct Seen {
     pub arguments: Vec<String>,
 }
 
-/// `command`, as what `holdfast exec` is to run.
-pub fn wrap(site: &Site, ports: &Ports, flags: &[String], command: &Command) -> Command {
-    let mut wrapped = crate::process::command(&site.artifacts().sidecar);
-    let sidecar = format!("http://{}", ports.sidecar);
-    wrapped.arg("exec").args(flags).args(["--sidecar", &sidecar, "--"]);
+/// `command`, as what `holdfast exec` of this binary is to run beside the sidecar at `sidecar`: with the same variables, in the
+/// same directory.
+pub fn wrap(holdfast: &Path, sidecar: SocketAddr, flags: &[String], command: &Command) -> Command {
+    let mut wrapped = process::command(holdfast);
+    wrapped.arg("exec").args(flags).args(["--sidecar", &format!("http://{sidecar}"), "--"]);
     wrapped.arg(command.get_program()).args(command.get_args());
     wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        wrapped.current_dir(dir);
+    }
     wrapped
 }
 
-/// The children of the entry point that have become JobManagers, and what the sidecar's list of sessions says of them.
-pub fn look(entry_point: u32, sessions: &Value) -> Result<Vec<Seen>> {
-    let sessions = sessions["sessions"].as_array().with_context(|| format!("no list: {sessions}"))?;
-    let children = children_of(entry_point)?.into_iter();
+/// The children of the entry point that have become JobManagers, and what the sidecar's sessions say of them.
+pub fn look(entry_point: u32, sessions: &[Value]) -> Result<Vec<Seen>> {
+    let children = proc::children(entry_point)?.into_iter();
     Ok(children.filter_map(|pid| seen(pid, sessions)).collect())
 }
 
 impl Seen {
     /// `kill -9`.
     pub fn kill(&self) -> Result<()> {
-        self.signal(Signal::KILL)
+        proc::kill(self.pid).with_context(|| self.name.clone())
     }
 
     /// SIGSTOP: it stands still, with its connections open.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a process id")?;
-        kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {}", self.name))
+        proc::pause(self.pid).with_context(|| self.name.clone())
     }
 }
 
 /// One that ends meanwhile is not seen.
 fn seen(pid: u32, sessions: &[Value]) -> Option<Seen> {
-    let texts = |file: &str| {
-        let bytes = fs::read(format!("/proc/{pid}/{file}")).ok()?;
-        let texts = String::from_utf8_lossy(&bytes).into_owned();
-        Some(texts.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>())
-    };
-    let environment = texts("environ")?;
-    let name = environment.iter().find_map(|pair| pair.strip_prefix("HOLDFAST_PROCESS="))?.to_owned();
-    let mut words = texts("cmdline")?.into_iter();
+    let name = proc::variable(pid, "HOLDFAST_PROCESS")?;
+    let mut words = proc::command_line(pid)?.into_iter();
     let arguments = words.next().filter(|program| program.ends_with("java")).map(|_| words.collect())?;
     let session = sessions.iter().find(|session| session["process"] == name.as_str());
     let granted = session.is_some_and(|session| session["granted"] == true);
     Some(Seen { pid, name, connected: session.is_some(), granted, arguments })
 }
 
-fn children_of(parent: u32) -> Result<Vec<u32>> {
-    let processes = fs::read_dir("/proc").context("reading /proc")?;
-    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let is_child = |pid: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let its_parent =
-            status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok());
-        its_parent == Some(parent)
-    };
-    Ok(ids.filter(is_child).collect())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapper_keeps_the_command_its_variables_and_its_directory() {
+        let mut inner = process::command("bin/standalone-job.sh");
+        inner.arg("start-foreground").env("FLINK_CONF_DIR", "/conf").current_dir("/image");
+        let sidecar = "127.0.0.1:17423".parse().unwrap();
+        let outer = wrap(Path::new("holdfast"), sidecar, &["--warm-spare".into()], &inner);
+        let arguments: Vec<_> = outer.get_args().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(outer.get_program(), "holdfast");
+        assert_eq!(
+            arguments.join(" "),
+            "exec --warm-spare --sidecar http://127.0.0.1:17423 -- bin/standalone-job.sh start-foreground"
+        );
+        let set =
+            outer.get_envs().any(|(name, value)| name == "FLINK_CONF_DIR" && value == Some("/conf".as_ref()));
+        assert!(set);
+        assert_eq!(outer.get_current_dir(), Some("/image".as_ref()));
+    }
 }

@@ -4,10 +4,12 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`process`] | one operating-system process: own group, output in a file, never left behind |
+//! | [`proc`] | any process by its id: what `/proc` says of it, and signals |
 //! | [`artifacts`] | where the things under test are: sidecar, adapter jar, demo job, Flink home |
 //! | [`site`] | one cluster's directories, and the pods that share them |
 //! | [`pod`] | a sidecar with its JobManager and TaskManager |
 //! | [`rollout`] | what a new generation changes |
+//! | [`endpoint`] | asking a process over HTTP |
 //! | [`sidecar`], [`flink`] | starting those processes and asking them things |
 //! | [`exec`] | JobManagers that `holdfast exec` started |
 //! | [`command_line`] | running `holdfast` commands |
@@ -24,6 +26,7 @@
 
 pub mod artifacts;
 pub mod command_line;
+pub mod endpoint;
 pub mod exec;
 pub mod failover;
 pub mod fault_proxy;
@@ -32,6 +35,7 @@ pub mod kubernetes;
 pub mod net;
 pub mod output;
 pub mod pod;
+pub mod proc;
 pub mod process;
 pub mod rollout;
 pub mod scenario;

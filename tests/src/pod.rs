@@ -6,10 +6,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command_line::{self, Answer};
 use crate::exec;
-use crate::flink::config::Ports;
+use crate::flink::config::{HighAvailability, Ports};
 use crate::flink::job_manager::JobManager;
 use crate::flink::task_manager;
-use crate::net::free_address;
 use crate::process::Process;
 use crate::rollout::Rollout;
 use crate::sidecar::{Options, Sidecar};
@@ -36,16 +35,10 @@ pub struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// A pod in which nothing runs yet.
     pub fn new(site: &'a Site, name: &str) -> Result<Self> {
-        let ports = Ports {
-            sidecar: free_address()?,
-            sidecar_public: free_address()?,
-            rpc: free_address()?,
-            rest: free_address()?,
-        };
         Ok(Self {
             site,
             name: name.to_owned(),
-            ports,
+            ports: Ports::free()?,
             rollout: Rollout::default(),
             sidecar: None,
             job_manager: None,
@@ -104,7 +97,9 @@ impl<'a> Pod<'a> {
 
     /// Starts the TaskManager.
     pub fn start_task_manager(&mut self) -> Result<()> {
-        self.task_manager = Some(task_manager::start(self.site, &self.name, &self.ports)?);
+        let sidecar = self.sidecar_url();
+        let ha = HighAvailability::Holdfast { url: &sidecar };
+        self.task_manager = Some(task_manager::start(self.site, &self.name, &self.ports, ha, &[])?);
         Ok(())
     }
 
@@ -144,7 +139,7 @@ impl<'a> Pod<'a> {
     /// The JobManagers that `holdfast exec` runs now, as the sidecar knows them.
     pub async fn under_exec(&mut self) -> Result<Vec<exec::Seen>> {
         let entry_point = self.job_manager()?.process.pid();
-        exec::look(entry_point, &self.sidecar()?.get("/v1/sessions").await?)
+        exec::look(entry_point, &self.sidecar()?.sessions().await?)
     }
 
     /// The TaskManager that was started last.

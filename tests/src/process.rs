@@ -208,6 +208,7 @@ fn group_of(child: &Child) -> Pid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proc::is_alive;
 
     fn sleeper(dir: &Path) -> Process {
         let mut sleep = command("sleep");
@@ -215,19 +216,14 @@ mod tests {
         Process::spawn("sleeper", sleep, &dir.join("sleeper.log")).unwrap()
     }
 
-    fn lives(pid: u32) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        !stat.is_empty() && !stat.contains(") Z ")
-    }
-
     #[tokio::test]
     async fn a_dropped_process_is_dead() {
         let dir = tempfile::tempdir().unwrap();
         let process = sleeper(dir.path());
         let pid = process.pid();
-        assert!(lives(pid));
+        assert!(is_alive(pid));
         drop(process);
-        assert!(!lives(pid));
+        assert!(!is_alive(pid));
     }
 
     #[tokio::test]
@@ -253,7 +249,7 @@ mod tests {
         });
         let child = child.await.unwrap();
         drop(process);
-        let gone = async || Ok((!lives(child)).then_some(()));
+        let gone = async || Ok((!is_alive(child)).then_some(()));
         wait::until("the child to die", Duration::from_secs(5), gone).await.unwrap();
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use crate::endpoint::Endpoint;
 use crate::process::{self, Process};
 
 /// How long a sidecar may take to be ready, on a busy machine.
@@ -40,9 +41,8 @@ pub struct Options {
 pub struct Sidecar {
     /// The process.
     pub process: Process,
-    listen: SocketAddr,
+    private: Endpoint,
     started: Instant,
-    http: reqwest::Client,
 }
 
 impl Sidecar {
@@ -60,16 +60,14 @@ impl Sidecar {
         command.args(&options.flags);
         let started = Instant::now();
         let process = Process::spawn(&options.name, command, log)?;
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-        Ok(Self { process, listen: options.listen, started, http })
+        Ok(Self { process, private: Endpoint::new(options.listen)?, started })
     }
 
     /// Waits until `/ready` says yes. Returns the time since the start, which is the sidecar's start time when this was
     /// called at once.
     pub async fn wait_until_ready(&mut self) -> Result<Duration> {
-        let url = self.url("/ready");
         loop {
-            let ready = self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success());
+            let ready = self.private.agrees("/ready").await;
             let elapsed = self.started.elapsed();
             if ready {
                 return Ok(elapsed);
@@ -84,20 +82,17 @@ impl Sidecar {
 
     /// A URL of the private listener.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.listen)
+        self.private.url(path)
     }
 
     /// `GET /status`.
     pub async fn status(&self) -> Result<Value> {
-        self.get("/status").await
+        self.private.json("/status").await
     }
 
-    /// Asks for JSON.
-    pub async fn get(&self, path: &str) -> Result<Value> {
-        let url = self.url(path);
-        let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
-        let body = answer.error_for_status()?.text().await?;
-        serde_json::from_str(&body).with_context(|| format!("GET {url} answered {body}"))
+    /// The JobManagers that it knows, as `GET /v1/sessions` lists them.
+    pub async fn sessions(&self) -> Result<Vec<Value>> {
+        sessions(&self.private).await
     }
 
     /// The newest epoch that this sidecar knows.
@@ -112,5 +107,14 @@ impl Sidecar {
         let checkpoints = status["jobs"][job]["checkpoints"].as_array();
         let checkpoints = checkpoints.with_context(|| format!("/status knows no job {job}: {status}"))?;
         Ok(checkpoints.iter().filter_map(Value::as_u64).max())
+    }
+}
+
+/// The JobManagers that the sidecar with this private listener knows, as `GET /v1/sessions` lists them.
+pub async fn sessions(private: &Endpoint) -> Result<Vec<Value>> {
+    let mut listing: Value = private.json("/v1/sessions").await?;
+    match listing["sessions"].take() {
+        Value::Array(sessions) => Ok(sessions),
+        _ => bail!("{} lists no sessions: {listing}", private.url("/v1/sessions")),
     }
 }

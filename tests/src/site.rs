@@ -4,6 +4,7 @@
 //! ```text
 //! image/lib/      links to the distribution's jars, and the adapter   (never the distribution itself: it is shared)
 //! image/usrlib/   the job
+//! image/bin/ …    the rest of a Flink home, where `Site::make_flink_home` was asked for it
 //! ha/             high-availability.storageDir
 //! checkpoints/    execution.checkpointing.dir
 //! savepoints/     execution.checkpointing.savepoint-dir
@@ -74,6 +75,21 @@ impl Site {
         &self.image
     }
 
+    /// Makes the image a whole Flink home, which it is not by itself because Flink's scripts are run where they are: for what has
+    /// to find everything in one place, as `holdfast prepare` does. Once for each image; returns its directory.
+    pub fn make_flink_home(&self) -> Result<&Path> {
+        let distribution = &self.artifacts.flink_home;
+        // Copies of the scripts: they would follow links to themselves back to where they come from.
+        for name in ["bin", "conf"] {
+            copy_files(&distribution.join(name), &self.image.join(name))?;
+        }
+        for name in ["opt", "plugins"] {
+            let (from, to) = (distribution.join(name), self.image.join(name));
+            symlink(&from, &to).with_context(|| format!("linking {}", to.display()))?;
+        }
+        Ok(&self.image)
+    }
+
     /// What this site runs.
     pub fn artifacts(&self) -> &Artifacts {
         &self.artifacts
@@ -120,6 +136,7 @@ impl Site {
     }
 
     fn link_image(&self) -> Result<()> {
+        // Directories and not links to them: the scripts' `find` does not follow those.
         for dir in ["lib", "usrlib"] {
             let dir = self.image.join(dir);
             fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -133,6 +150,20 @@ impl Site {
         symlink(&self.artifacts.job_jar, self.image.join("usrlib/demo-job.jar"))?;
         Ok(())
     }
+}
+
+/// The files of one directory, with their permissions.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let path = entry.path();
+        if path.is_file() {
+            fs::copy(&path, to.join(entry.file_name()))
+                .with_context(|| format!("copying {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Site {

@@ -3,30 +3,35 @@
 mod manager;
 mod services;
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ha_store::{Clock, SystemClock};
-use harness::flink::config::{self, HighAvailability, Ports};
-use harness::flink::rest::Rest;
-use harness::flink::script;
+use harness::endpoint::Endpoint;
+use harness::exec;
+use harness::flink::config::Ports;
+use harness::flink::rest::Job;
+use harness::flink::task_manager;
 use harness::kubernetes::ApiServer;
 use harness::net::free_address;
+use harness::proc;
 use harness::process::Process;
+use harness::rollout::Rollout;
+use harness::sidecar;
 use harness::site::Site;
 use harness::wait;
 use jiff::tz::TimeZone;
-use rustix::process::Signal;
-use serde_json::Value;
 
 use self::manager::{Manager, Recipe};
 use self::services::Services;
 use super::case::Case;
 use super::peer::{Peer, Setting};
 use super::phases::{self, Timeline};
+
+/// The pod of the TaskManager, and of the JobManager that leads first.
+const POD: &str = "pod-1";
 
 /// How long a cluster may take from its start to a job whose tasks all run.
 const RUNNING_LIMIT: Duration = Duration::from_secs(180);
@@ -45,7 +50,8 @@ pub(super) struct Cluster<'a> {
     site: &'a Site,
     peer: Peer,
     zone: TimeZone,
-    http: reqwest::Client,
+    /// Its private listener, where the cluster has one.
+    sidecar: Endpoint,
     ports: Ports,
     tasks: usize,
     // In this order they are dropped: Flink first, so that it does not fill its log.
@@ -64,14 +70,14 @@ impl<'a> Cluster<'a> {
         case: Case,
         archive: Option<&Path>,
     ) -> Result<Self> {
-        let mut ports = new_ports()?;
+        let mut ports = Ports::free()?;
         let services = Services::start(site, peer, case, &mut ports).await?;
         let task_manager = start_task_manager(site, peer, &ports, &services)?;
         let mut this = Self {
             site,
             peer: peer.clone(),
             zone: TimeZone::system(),
-            http: reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?,
+            sidecar: Endpoint::new(ports.sidecar)?,
             ports,
             tasks: 0,
             managers: Vec::new(),
@@ -79,22 +85,12 @@ impl<'a> Cluster<'a> {
             services,
             process_restarts: 0,
         };
-        let wrapper = this.wrapper(archive);
-        this.start_manager(Recipe {
-            pod: "jm-1".into(),
-            ports,
-            settings: peer.flink_settings(),
-            wrapper: wrapper.clone(),
-        })?;
+        let rollout = this.rollout(archive);
+        this.start_manager(Recipe { pod: POD.into(), ports, rollout: rollout.clone() })?;
         if peer.has(Setting::Standby) {
             // On one host it needs an RPC port of its own, where the service does not choose one at random.
             let ports = Ports { rpc: free_address()?, rest: free_address()?, ..ports };
-            this.start_manager(Recipe {
-                pod: "jm-2".into(),
-                ports,
-                settings: peer.flink_settings(),
-                wrapper,
-            })?;
+            this.start_manager(Recipe { pod: "pod-2".into(), ports, rollout })?;
         }
         this.tasks = this.wait_until_running().await?;
         Ok(this)
@@ -118,7 +114,7 @@ impl<'a> Cluster<'a> {
 
     /// What the JobManagers' logs say about the time from `from_ms` on.
     pub(super) fn timeline(&self, from_ms: i64) -> Result<Timeline> {
-        Ok(phases::timeline(&self.logs("jm-")?, from_ms, self.tasks, &self.zone))
+        Ok(phases::timeline(&self.logs("jobmanager")?, from_ms, self.tasks, &self.zone))
     }
 
     /// The sidecars' logs.
@@ -143,11 +139,11 @@ impl<'a> Cluster<'a> {
         if self.managers[leader].is_wrapped() {
             let jvm = self.leading_jvm(leader).await?;
             let at_ms = SystemClock.wall_ms();
-            manager::send(jvm, Signal::KILL)?;
+            proc::kill(jvm)?;
             return Ok(at_ms);
         }
         let at_ms = SystemClock.wall_ms();
-        self.managers[leader].process.kill()?;
+        self.managers[leader].running.process.kill()?;
         self.restart_manager(leader)?;
         Ok(at_ms)
     }
@@ -155,17 +151,17 @@ impl<'a> Cluster<'a> {
     /// `kill -9` of the JobManager that leads and of what stands beside it in its pod, all started again at once.
     pub(super) async fn kill_pod(&mut self) -> Result<i64> {
         let leader = self.leader()?;
-        let jvms = self.managers[leader].jvms();
+        let jvms = self.managers[leader].jvms()?;
         let at_ms = SystemClock.wall_ms();
         // Who would start it again goes first.
-        self.managers[leader].process.kill()?;
-        for jvm in jvms.iter().filter(|jvm| manager::is_alive(**jvm)) {
-            manager::send(*jvm, Signal::KILL)?;
+        self.managers[leader].running.process.kill()?;
+        for jvm in jvms.iter().filter(|jvm| proc::is_alive(**jvm)) {
+            proc::kill(*jvm)?;
         }
         if let Some(guard) = self.services.guard() {
             guard.kill()?;
         }
-        let gone = async || Ok(jvms.iter().all(|jvm| !manager::is_alive(*jvm)).then_some(()));
+        let gone = async || Ok(jvms.iter().all(|jvm| !proc::is_alive(*jvm)).then_some(()));
         wait::until("the pod's processes to be gone", GONE_LIMIT, gone).await?;
         if let Some(guard) = self.services.guard() {
             guard.start_again(self.site)?;
@@ -179,7 +175,7 @@ impl<'a> Cluster<'a> {
         let leader = self.leader()?;
         let jvm = self.leading_jvm(leader).await?;
         let at_ms = SystemClock.wall_ms();
-        manager::send(jvm, Signal::STOP)?;
+        proc::pause(jvm)?;
         Ok(at_ms)
     }
 
@@ -195,7 +191,7 @@ impl<'a> Cluster<'a> {
     /// Starts again what ended by itself, as Kubernetes would, but at once. What is frozen has not ended.
     pub(super) fn keep_up(&mut self) -> Result<()> {
         for n in 0..self.managers.len() {
-            if self.managers[n].process.exit_status()?.is_some() {
+            if self.managers[n].running.process.exit_status()?.is_some() {
                 self.process_restarts += 1;
                 self.restart_manager(n)?;
             }
@@ -209,7 +205,7 @@ impl<'a> Cluster<'a> {
 
     fn require_alive(&mut self) -> Result<()> {
         for manager in &mut self.managers {
-            manager.process.require_alive()?;
+            manager.running.process.require_alive()?;
         }
         self.task_manager.require_alive()?;
         self.services.guard().map_or(Ok(()), services::Guard::require_alive)
@@ -226,32 +222,27 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
-    fn wrapper(&self, archive: Option<&Path>) -> Vec<OsString> {
-        if !self.peer.has_exec() {
-            return Vec::new();
-        }
-        let mut words: Vec<OsString> = vec![self.site.artifacts().sidecar.clone().into(), "exec".into()];
-        if self.peer.has(Setting::Spare) {
-            words.push("--warm-spare".into());
-        }
-        if let Some(archive) = archive {
-            words.extend(["--archive".into(), archive.into()]);
-        }
-        words.extend(["--state-dir".into(), self.site.path("exec").into()]);
-        words.extend(["--sidecar".into(), format!("http://{}", self.ports.sidecar).into()]);
-        words
+    /// What its JobManagers are started with.
+    fn rollout(&self, archive: Option<&Path>) -> Rollout {
+        let exec = self.peer.has_exec().then(|| {
+            let mut flags = Vec::new();
+            if self.peer.has(Setting::Spare) {
+                flags.push("--warm-spare".to_owned());
+            }
+            if let Some(archive) = archive {
+                flags.extend(["--archive".to_owned(), archive.display().to_string()]);
+            }
+            flags.extend(["--state-dir".to_owned(), self.site.path("exec").display().to_string()]);
+            flags
+        });
+        Rollout { settings: self.peer.flink_settings(), exec, ..Rollout::default() }
     }
 
     async fn wait_until_running(&mut self) -> Result<usize> {
-        let rests = self.managers.iter().map(|manager| Rest::new(manager.recipe.rest()));
-        let rests: Vec<Rest> = rests.collect::<Result<_>>()?;
         wait::until("all tasks of the job to run", RUNNING_LIMIT, async || {
             self.require_alive()?;
-            for rest in &rests {
-                let job = rest.jobs().await.ok().and_then(|jobs| jobs.into_iter().next());
-                if let Some(job) =
-                    job.filter(|job| job.state == "RUNNING" && job.tasks.running == job.tasks.total)
-                {
+            for manager in &self.managers {
+                if let Some(job) = manager.running.job().await.filter(Job::runs_with_all_tasks) {
                     return Ok(Some(job.tasks.total));
                 }
             }
@@ -273,7 +264,7 @@ impl<'a> Cluster<'a> {
         if self.peer.has(Setting::Spare) {
             wait::until("the warm spare to wait", STANDBY_LIMIT, async || {
                 self.require_alive()?;
-                Ok((self.sessions().await?.len() >= 2).then_some(()))
+                Ok((sidecar::sessions(&self.sidecar).await?.len() >= 2).then_some(()))
             })
             .await?;
         }
@@ -285,36 +276,21 @@ impl<'a> Cluster<'a> {
     }
 
     /// The JVM that leads, of a JobManager that `holdfast exec` may have started beside another one.
-    async fn leading_jvm(&self, leader: usize) -> Result<i32> {
-        let jvms = self.managers[leader].jvms();
+    async fn leading_jvm(&self, leader: usize) -> Result<u32> {
+        let manager = &self.managers[leader];
+        let jvms = manager.jvms()?;
         if let [only] = jvms[..] {
             return Ok(only);
         }
-        let sessions = self.sessions().await?;
-        let granted = sessions.iter().find(|session| session["granted"] == true);
-        let process = granted.and_then(|session| session["process"].as_str());
-        let process = process.with_context(|| format!("no JobManager leads among {jvms:?}: {sessions:?}"))?;
-        let of_it = |jvm: &&i32| manager::variable(**jvm, "HOLDFAST_PROCESS").as_deref() == Some(process);
-        let found = jvms.iter().find(of_it).copied();
-        found.with_context(|| format!("no JVM of {jvms:?} has HOLDFAST_PROCESS={process}"))
-    }
-
-    /// `GET /v1/sessions`.
-    async fn sessions(&self) -> Result<Vec<Value>> {
-        let url = format!("http://{}/v1/sessions", self.ports.sidecar);
-        let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
-        let text = answer.error_for_status()?.text().await?;
-        let mut body: Value =
-            serde_json::from_str(&text).with_context(|| format!("GET {url} answered {text}"))?;
-        match body["sessions"].take() {
-            Value::Array(sessions) => Ok(sessions),
-            _ => bail!("GET {url} lists no sessions: {text}"),
-        }
+        let sessions = sidecar::sessions(&self.sidecar).await?;
+        let seen = exec::look(manager.running.process.pid(), &sessions)?;
+        let leads = seen.iter().find(|seen| seen.granted);
+        Ok(leads.with_context(|| format!("none leads of {jvms:?}, which are {seen:?}: {sessions:?}"))?.pid)
     }
 
     /// The log of each JobManager that was started last.
     fn current_logs(&self) -> Result<Vec<String>> {
-        self.managers.iter().map(|manager| read(manager.process.log())).collect()
+        self.managers.iter().map(|manager| read(manager.running.process.log())).collect()
     }
 
     fn logs(&self, part: &str) -> Result<Vec<String>> {
@@ -336,21 +312,6 @@ fn read(path: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn new_ports() -> Result<Ports> {
-    Ok(Ports {
-        sidecar: free_address()?,
-        sidecar_public: free_address()?,
-        rpc: free_address()?,
-        rest: free_address()?,
-    })
-}
-
 fn start_task_manager(site: &Site, peer: &Peer, ports: &Ports, services: &Services) -> Result<Process> {
-    let ha = match services.high_availability() {
-        // It learns the leaders from the sidecar's public listener alone.
-        HighAvailability::Holdfast { .. } => HighAvailability::Holdfast { url: "http://127.0.0.1:9" },
-        other => other,
-    };
-    let conf = config::write(site, "tm", ports, ha, &peer.flink_settings())?;
-    Process::spawn("tm", script(site, "taskmanager.sh", &conf), &site.next_log("tm"))
+    task_manager::start(site, POD, ports, services.high_availability(), &peer.flink_settings())
 }

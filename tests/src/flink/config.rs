@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::net::free_address;
 use crate::site::Site;
 
 /// `high-availability.cluster-id`. Equal in all pods of a cluster, so they agree on the job's id and directories.
@@ -25,6 +26,18 @@ pub struct Ports {
     pub rpc: SocketAddr,
     /// `rest.port`.
     pub rest: SocketAddr,
+}
+
+impl Ports {
+    /// Free ones, for a pod of its own.
+    pub fn free() -> Result<Self> {
+        Ok(Self {
+            sidecar: free_address()?,
+            sidecar_public: free_address()?,
+            rpc: free_address()?,
+            rest: free_address()?,
+        })
+    }
 }
 
 /// Who keeps a job's place.

@@ -75,7 +75,7 @@ impl JobManager {
         command.args(["--out", &site.url("out")]);
         command.args(&rollout.job);
         if let Some(flags) = &rollout.exec {
-            command = exec::wrap(site, ports, flags, &command);
+            command = exec::wrap(&site.artifacts().sidecar, ports.sidecar, flags, &command);
         }
         let process = Process::spawn(&name, command, &site.next_log(&name))?;
         Ok(Self { log: Log::new(process.log()), rest: Rest::new(ports.rest)?, process })
@@ -88,12 +88,9 @@ impl JobManager {
 
     /// Waits until the job and all of its tasks run.
     pub async fn wait_until_running(&mut self) -> Result<Job> {
-        let process = &mut self.process;
-        let rest = &self.rest;
         wait::until("all tasks of the job to run", RUNNING_LIMIT, async || {
-            process.require_alive()?;
-            let job = rest.jobs().await.ok().and_then(|jobs| jobs.into_iter().next());
-            Ok(job.filter(|job| job.state == "RUNNING" && job.tasks.running == job.tasks.total))
+            self.process.require_alive()?;
+            Ok(self.job().await.filter(Job::runs_with_all_tasks))
         })
         .await
     }

@@ -1,21 +1,15 @@
 //! A JobManager's REST endpoint.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-/// An answer that takes longer is no answer: a paused JobManager accepts connections and says nothing.
-const TIMEOUT: Duration = Duration::from_secs(5);
+use crate::endpoint::Endpoint;
 
 /// Asks one JobManager.
 #[derive(Clone, Debug)]
-pub struct Rest {
-    base: String,
-    http: reqwest::Client,
-}
+pub struct Rest(Endpoint);
 
 /// A line of `/jobs/overview`.
 #[derive(Debug, Deserialize)]
@@ -85,46 +79,42 @@ struct Timestamps {
     restarting: i64,
 }
 
+impl Job {
+    /// Whether the job runs, and each of its tasks.
+    pub fn runs_with_all_tasks(&self) -> bool {
+        self.state == "RUNNING" && self.tasks.running == self.tasks.total
+    }
+}
+
 impl Rest {
     /// For the JobManager that listens at `address`.
     pub fn new(address: SocketAddr) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-        Ok(Self { base: format!("http://{address}"), http })
+        Ok(Self(Endpoint::new(address)?))
     }
 
     /// All jobs that this JobManager knows. An application has at most one.
     pub async fn jobs(&self) -> Result<Vec<Job>> {
-        Ok(self.get::<Overview>("/jobs/overview").await?.jobs)
+        Ok(self.0.json::<Overview>("/jobs/overview").await?.jobs)
     }
 
     /// Checkpoints completed and failed under this JobManager.
     pub async fn checkpoint_counts(&self, job: &str) -> Result<Counts> {
-        Ok(self.get::<Checkpoints>(&format!("/jobs/{job}/checkpoints")).await?.counts)
+        Ok(self.0.json::<Checkpoints>(&format!("/jobs/{job}/checkpoints")).await?.counts)
     }
 
     /// What the job was restored from last under this JobManager.
     pub async fn restored(&self, job: &str) -> Result<Option<Restored>> {
-        Ok(self.get::<Checkpoints>(&format!("/jobs/{job}/checkpoints")).await?.latest.restored)
+        Ok(self.0.json::<Checkpoints>(&format!("/jobs/{job}/checkpoints")).await?.latest.restored)
     }
 
     /// Whether the job was ever restarted under this JobManager. Flink keeps the time of the last restart, so that one
     /// between two calls is seen.
     pub async fn was_restarted(&self, job: &str) -> Result<bool> {
-        Ok(self.get::<Details>(&format!("/jobs/{job}")).await?.timestamps.restarting > 0)
+        Ok(self.0.json::<Details>(&format!("/jobs/{job}")).await?.timestamps.restarting > 0)
     }
 
     /// Asks for the job to be cancelled.
     pub async fn cancel(&self, job: &str) -> Result<()> {
-        let url = format!("{}/jobs/{job}?mode=cancel", self.base);
-        let answer = self.http.patch(&url).send().await.with_context(|| format!("PATCH {url}"))?;
-        answer.error_for_status().with_context(|| format!("PATCH {url}"))?;
-        Ok(())
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let url = format!("{}{path}", self.base);
-        let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
-        let body = answer.error_for_status().with_context(|| format!("GET {url}"))?.text().await?;
-        serde_json::from_str(&body).with_context(|| format!("GET {url} answered {body}"))
+        self.0.patch(&format!("/jobs/{job}?mode=cancel")).await
     }
 }

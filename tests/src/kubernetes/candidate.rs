@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::namespace::{Namespace, PodObject};
 use super::next_log;
 use crate::artifacts;
+use crate::endpoint::Endpoint;
 use crate::net::free_address;
 use crate::process::{self, Process};
 use crate::wait;
@@ -74,7 +75,7 @@ pub struct Candidate {
     pub process: Process,
     /// What it was started with.
     pub options: Options,
-    http: reqwest::Client,
+    private: Endpoint,
 }
 
 impl Options {
@@ -127,30 +128,26 @@ impl Candidate {
         command.env("KUBECONFIG", &options.kubeconfig);
         let name = format!("{}-{}-sidecar", options.namespace, options.pod.name);
         let process = Process::spawn(&name, command, &next_log(&options.logs, &name))?;
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-        Ok(Self { process, options: options.clone(), http })
+        Ok(Self { process, options: options.clone(), private: Endpoint::new(options.listen)? })
     }
 
     /// Waits until it answers.
     pub async fn wait_until_up(&mut self) -> Result<()> {
-        let url = self.url("/live");
-        let Self { process, http, .. } = self;
         wait::until("a sidecar to answer", UP_LIMIT, async || {
-            process.require_alive()?;
-            Ok(http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()).then_some(()))
+            self.process.require_alive()?;
+            Ok(self.private.agrees("/live").await.then_some(()))
         })
         .await
     }
 
     /// A URL of the private listener.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.options.listen)
+        self.private.url(path)
     }
 
     /// `GET /status`.
     pub async fn status(&self) -> Result<Value> {
-        let text = self.get("/status").await?;
-        serde_json::from_str(&text).with_context(|| format!("/status answered {text}"))
+        self.private.json("/status").await
     }
 
     /// Where the election stands: `ours`, `others`, `unconfirmed` or `not-yet`.
@@ -176,15 +173,9 @@ impl Candidate {
 
     /// The value of a metric without labels of its own.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let text = self.get("/metrics").await?;
+        let text = self.private.text("/metrics").await?;
         let of_it = |line: &&str| line.split(['{', ' ']).next() == Some(name);
         let line = text.lines().find(of_it).with_context(|| format!("no metric {name} in\n{text}"))?;
         Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
-    }
-
-    async fn get(&self, path: &str) -> Result<String> {
-        let url = self.url(path);
-        let answer = self.http.get(&url).send().await.with_context(|| format!("GET {url}"))?;
-        Ok(answer.error_for_status()?.text().await?)
     }
 }

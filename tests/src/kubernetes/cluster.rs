@@ -167,18 +167,16 @@ impl<'a> FlinkPod<'a> {
     /// Starts everything that runs in the pod, and waits for nothing but the sidecar's first answer.
     pub async fn start_processes(&mut self) -> Result<()> {
         let sidecar = format!("http://{}", self.ports.sidecar);
-        let (task_manager, ha) = match &self.services {
+        let ha = match &self.services {
             Services::Holdfast(options) => {
                 self.candidate = Some(Candidate::start(options).await?);
-                let ha = HighAvailability::Holdfast { url: &sidecar };
-                (task_manager::start(self.site, &self.name, &self.ports)?, ha)
+                HighAvailability::Holdfast { url: &sidecar }
             }
             Services::Kubernetes { kubeconfig, namespace } => {
-                let ha = HighAvailability::Kubernetes { kubeconfig, namespace };
-                (task_manager::start_with(self.site, &self.name, &self.ports, ha)?, ha)
+                HighAvailability::Kubernetes { kubeconfig, namespace }
             }
         };
-        self.task_manager = Some(task_manager);
+        self.task_manager = Some(task_manager::start(self.site, &self.name, &self.ports, ha, &[])?);
         let rollout = Rollout::default().checkpoint_every(self.checkpoint_interval);
         self.job_manager = Some(JobManager::start_with(self.site, &self.name, &self.ports, ha, &rollout)?);
         Ok(())

@@ -1,8 +1,7 @@
 //! `holdfast prepare`, as a step of an image's build.
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use harness::command_line;
@@ -14,15 +13,15 @@ use serde_json::Value;
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
     output::line("");
     with_flink(version, async |site| {
-        let home = image(site)?;
+        let home = site.make_flink_home()?;
         let archive = site.path("jobmanager.jsa");
         rule("an archive is made of a recovery, and most classes of the next one come out of it", async {
-            prepare(site, &home, &archive).await
+            prepare(site, home, &archive).await
         })
         .await?;
         rule("a home without the adapter is refused, and the archive stays", async {
             fs::remove_file(home.join("lib/holdfast-flink-adapter.jar"))?;
-            refused(site, &home, &archive).await
+            refused(site, home, &archive).await
         })
         .await
     })
@@ -63,27 +62,4 @@ async fn run(site: &Site, home: &Path, archive: &Path) -> Result<command_line::A
     let keep = site.path("prepare").display().to_string();
     let arguments = ["prepare", "--flink-home", &home, "--archive", &archive, "--keep", &keep];
     command_line::holdfast(&site.artifacts().sidecar, &arguments).await
-}
-
-/// A Flink home of its own: scripts find their `lib/` beside them, and the distribution is shared and has no adapter.
-fn image(site: &Site) -> Result<PathBuf> {
-    let home = site.path("opt-flink");
-    let distribution = &site.artifacts().flink_home;
-    for directory in ["bin", "conf"] {
-        fs::create_dir_all(home.join(directory))?;
-        for entry in fs::read_dir(distribution.join(directory))? {
-            let entry = entry?;
-            fs::copy(entry.path(), home.join(directory).join(entry.file_name()))?;
-        }
-    }
-    for directory in ["opt", "plugins"] {
-        symlink(distribution.join(directory), home.join(directory))?;
-    }
-    // A directory and not a link to one: the scripts' `find` does not follow those.
-    fs::create_dir(home.join("lib"))?;
-    for entry in fs::read_dir(site.image().join("lib"))? {
-        let entry = entry?;
-        symlink(fs::canonicalize(entry.path())?, home.join("lib").join(entry.file_name()))?;
-    }
-    Ok(home)
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use harness::flink::config::{HighAvailability, Ports};
 use harness::flink::script;
 use harness::kubernetes::ApiServer;
@@ -190,9 +190,7 @@ async fn zookeeper(site: &Site) -> Result<Services> {
 
 async fn wait_until_listening(server: &mut Process, address: SocketAddr) -> Result<()> {
     wait::until("the ZooKeeper server to listen", ZOOKEEPER_LIMIT, async || {
-        if let Err(error) = server.require_alive() {
-            bail!("{error:#}");
-        }
+        server.require_alive()?;
         Ok(tokio::net::TcpStream::connect(address).await.is_ok().then_some(()))
     })
     .await
