@@ -53,6 +53,9 @@ pub const PROCESS_VARIABLE: &str = "HOLDFAST_PROCESS";
 pub(crate) const JOB_MANAGER_PORTS: [&str; 4] =
     ["rest.bind-port", "jobmanager.rpc.port", "high-availability.jobmanager.port", "blob.server.port"];
 
+/// The JVM option by which the adapter's `Rehearsal` is asked for. Only a JobManager that has to wait does it.
+const REHEARSE: &str = "-Dholdfast.rehearse=true";
+
 /// What is to be run, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -64,6 +67,8 @@ pub struct Options {
     pub sidecar: Uri,
     /// Flink properties of a process in the second slot, `key=value`: ports that do not collide with those of the first.
     pub spare_properties: Vec<String>,
+    /// Whether a spare runs a small job of its own inside itself while it waits, so that its code has run when it is granted.
+    pub rehearse: bool,
     /// The class-data archive; `None`: the one in the Flink home, if there is one.
     pub archive: Option<PathBuf>,
     /// Where a learned command is kept, for the next container.
@@ -305,7 +310,8 @@ impl Driver {
         let Some(learned) = &self.learned else { return self.as_given(slot, "it is not learned yet") };
         let why = match learned.changes(&self.options.command, &self.environment) {
             Ok(changes) if changes.is_empty() => {
-                let options = self.archive.options(slot, learned, now_ms);
+                let mut options = self.archive.options(slot, learned, now_ms);
+                options.extend(self.options.rehearse.then(|| REHEARSE.to_owned()));
                 match learned.arguments_with(&options, properties) {
                     Some(arguments) => return Ok((How::Directly, learned.command(&arguments))),
                     None => "Flink's arguments are not recognized in it".to_owned(),

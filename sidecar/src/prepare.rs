@@ -32,6 +32,7 @@ use tempfile::TempDir;
 
 use self::classes::Classes;
 use self::home::FlinkHome;
+use self::training::Trained;
 use crate::exec::archive::{self, Manifest};
 
 /// What is to be made.
@@ -52,6 +53,8 @@ pub struct Prepared {
     pub archive: PathBuf,
     /// Its length.
     pub archive_bytes: u64,
+    /// The length of the RPC system's jar, which was unpacked beside it.
+    pub rpc_jar_bytes: u64,
     /// The Flink.
     pub flink: String,
     /// The JVM.
@@ -92,11 +95,13 @@ pub async fn run(options: Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Prepa
     let work = Work::new(options.keep.as_deref()).map_err(PrepareError::Usage)?;
     let trained = training::run(&home, work.path(), tell).await;
     let trained = trained.map_err(|error| PrepareError::Failed(work.explain(error)))?;
-    let archive_bytes = put(&trained, &home, &archive, &place).map_err(PrepareError::Failed)?;
+    let (archive_bytes, rpc_jar_bytes) =
+        put(&trained, &home, &archive, &place).map_err(PrepareError::Failed)?;
     tell(&format!("{} is made", archive.display()));
     Ok(Prepared {
         archive,
         archive_bytes,
+        rpc_jar_bytes,
         flink: home.version,
         java_version: trained.java_version,
         classes: trained.classes,
@@ -115,18 +120,22 @@ fn directory_of(archive: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Puts archive and manifest in place, each aside first and renamed. Between the two an archive stands beside another one's
-/// manifest: their lengths differ, so that it is not used.
-fn put(trained: &training::Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Result<u64> {
+/// Puts archive, jar and manifest in place, each aside first and renamed. Until the last one is there, old files stand beside new ones:
+/// their lengths differ from the manifest's, so that they are not used. Answers with the lengths of archive and jar.
+fn put(trained: &Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Result<(u64, u64)> {
     let aside = |what: &str| place.join(format!(".holdfast-{}.{what}", std::process::id()));
-    let (new, new_manifest) = (aside("jsa"), aside("json"));
-    let copied = std::fs::copy(&trained.archive, &new);
-    let archive_bytes = copied.with_context(|| format!("cannot write {}", new.display()))?;
+    let (new, new_jar, new_manifest) = (aside("jsa"), aside("rpc.jar"), aside("json"));
+    let copy = |from: &Path, to: &Path| {
+        std::fs::copy(from, to).with_context(|| format!("cannot write {}", to.display()))
+    };
+    let archive_bytes = copy(&trained.archive, &new)?;
+    let rpc_jar_bytes = copy(&trained.rpc_jar, &new_jar)?;
     let manifest = Manifest {
         holdfast: env!("CARGO_PKG_VERSION").to_owned(),
         flink: home.version.clone(),
         made_by: "holdfast prepare: dynamic archive of one recovery of the training job".to_owned(),
         archive_bytes,
+        rpc_jar_bytes: Some(rpc_jar_bytes),
         java_version: trained.java_version.clone(),
         made_for: trained.made_for.clone(),
     };
@@ -134,9 +143,10 @@ fn put(trained: &training::Trained, home: &FlinkHome, archive: &Path, place: &Pa
     std::fs::write(&new_manifest, text)
         .with_context(|| format!("cannot write {}", new_manifest.display()))?;
     let put = std::fs::rename(&new_manifest, archive::manifest_of(archive))
+        .and_then(|()| std::fs::rename(&new_jar, archive::rpc_jar_of(archive)))
         .and_then(|()| std::fs::rename(&new, archive));
     put.with_context(|| format!("cannot put the archive at {}", archive.display()))?;
-    Ok(archive_bytes)
+    Ok((archive_bytes, rpc_jar_bytes))
 }
 
 // === impl Work ===

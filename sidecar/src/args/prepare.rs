@@ -74,7 +74,13 @@ fn make(options: Options) -> Result<Prepared, Failure> {
 
 fn table(out: &mut dyn Write, made: &Prepared) -> io::Result<()> {
     let classes = &made.classes;
-    writeln!(out, "archive    {} ({:.1} MB)", made.archive.display(), made.archive_bytes as f64 / 1e6)?;
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let (archive_mb, rpc_jar_mb) = (megabytes(made.archive_bytes), megabytes(made.rpc_jar_bytes));
+    writeln!(
+        out,
+        "archive    {} ({archive_mb:.1} MB, and {rpc_jar_mb:.1} MB of unpacked jar beside it)",
+        made.archive.display()
+    )?;
     writeln!(out, "fits       Flink {}, {}", made.flink, made.java_version)?;
     writeln!(
         out,

@@ -32,6 +32,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(super) struct Trained {
     pub(super) archive: PathBuf,
+    pub(super) rpc_jar: PathBuf,
     pub(super) made_for: Surroundings,
     pub(super) java_version: String,
     pub(super) classes: Classes,
@@ -54,6 +55,8 @@ const FACTORY: &str = "io.holdfast.flink.HoldfastHaServicesFactory";
 const JAVA_OLDEST: u32 = 13;
 /// How long the JVM may take to write the archive when it ends.
 const DUMP_LIMIT: Duration = Duration::from_secs(180);
+const RPC_SYSTEM_JAR: &str = "io.holdfast.flink.RpcSystemJar";
+const UNPACK_LIMIT: Duration = Duration::from_secs(60);
 const JAVA_VERSION_LIMIT: Duration = Duration::from_secs(30);
 
 /// Trains a JobManager of `home`, with all files in `work`.
@@ -122,22 +125,45 @@ impl Training<'_> {
         plain.kill().await?;
         self.say(&format!("recovered without an archive: all tasks ran after {without_ms} ms"));
 
-        let archive = self.record(&learned).await?;
+        let rpc_jar = self.unpack(&learned).await?;
+        let archive = self.record(&learned, &rpc_jar).await?;
 
-        let (mut archived, with_ms, classes) = self.verify(&learned, &archive).await?;
+        let (mut archived, with_ms, classes) = self.verify(&learned, &archive, &rpc_jar).await?;
         archived.kill().await?;
         self.say(&format!(
             "recovered with it: all tasks ran after {with_ms} ms; {} of {} classes came out of archives",
             classes.from_archive, classes.loaded
         ));
-        Ok(Trained { archive, made_for, java_version, classes, without_ms, with_ms })
+        Ok(Trained { archive, rpc_jar, made_for, java_version, classes, without_ms, with_ms })
+    }
+
+    /// Unpacks the jar of the RPC system, which lies inside another one.
+    async fn unpack(&self, learned: &LearnedCommand) -> Result<PathBuf> {
+        let rpc_jar = self.work.join("rpc.jar");
+        let class_path =
+            std::env::join_paths(learned.class_path()).context("the class path of the JobManager")?;
+        let mut command = Command::new(&learned.java);
+        command.arg("-cp").arg(class_path).arg(RPC_SYSTEM_JAR).arg(&rpc_jar).kill_on_drop(true);
+        let run = tokio::time::timeout(UNPACK_LIMIT, command.output()).await;
+        let output = run.with_context(|| format!("{RPC_SYSTEM_JAR} does not end"))?;
+        let output = output.with_context(|| format!("cannot run {}", learned.java.display()))?;
+        ensure!(
+            output.status.success(),
+            "the RPC system's jar could not be unpacked ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(rpc_jar)
     }
 
     /// Recovers the job with a JVM that writes down its classes when it ends.
-    async fn record(&self, learned: &LearnedCommand) -> Result<PathBuf> {
+    async fn record(&self, learned: &LearnedCommand, rpc_jar: &Path) -> Result<PathBuf> {
         let archive = self.work.join("jobmanager.jsa");
-        let options =
-            [format!("-XX:ArchiveClassesAtExit={}", archive.display()), "-Xlog:cds*=off".to_owned()];
+        let options = [
+            format!("-XX:ArchiveClassesAtExit={}", archive.display()),
+            "-Xlog:cds*=off".to_owned(),
+            archive::rpc_jar_option(rpc_jar),
+        ];
         let (mut recording, _) = self.recover("recorded", learned, &options).await?;
         self.watched(&mut recording, None).touched().await?;
         self.say("recovered for the record; its JVM writes the archive");
@@ -153,9 +179,15 @@ impl Training<'_> {
     }
 
     /// Recovers the job with the archive, and counts where its classes came from.
-    async fn verify(&self, learned: &LearnedCommand, archive: &Path) -> Result<(Child, u64, Classes)> {
+    async fn verify(
+        &self,
+        learned: &LearnedCommand,
+        archive: &Path,
+        rpc_jar: &Path,
+    ) -> Result<(Child, u64, Classes)> {
         let log = self.work.join("log/classes.log");
         let mut options = archive::options(archive);
+        options.push(archive::rpc_jar_option(rpc_jar));
         options.push(format!("-Xlog:class+load:file={}:none:filecount=0", log.display()));
         let (running, with_ms) = self.recover("archived", learned, &options).await?;
         let read = File::open(&log).and_then(|file| Classes::count(BufReader::new(file)));

@@ -107,7 +107,7 @@ mod tests {
         match why {
             NotUsed::Unreadable { .. }
             | NotUsed::Malformed { .. }
-            | NotUsed::OtherArchive { .. }
+            | NotUsed::OtherFile { .. }
             | NotUsed::OtherJvm(_)
             | NotUsed::OtherClassPath(_) => PREPARE,
             NotUsed::UnreadableSurroundings { .. } => "put it there, or take it out of the class path",
@@ -123,7 +123,7 @@ mod tests {
             NotUsed::Unreadable { path: "/a.jsa".into(), reason: text("no such file") },
             NotUsed::UnreadableSurroundings { path: "/a.jar".into(), reason: text("no such file") },
             NotUsed::Malformed { path: "/a.jsa.json".into(), reason: text("no JSON") },
-            NotUsed::OtherArchive { found: 1, recorded: 2 },
+            NotUsed::OtherFile { path: "/a.jsa".into(), found: 1, recorded: 2 },
             NotUsed::OtherJvm(difference()),
             NotUsed::OtherClassPath(difference()),
             NotUsed::OwnOption(text("-Xshare:off")),
