@@ -251,7 +251,7 @@ impl<'a> Cluster<'a> {
         .await
     }
 
-    /// A standby waits when its REST endpoint is up; a spare, when the sidecar has its session.
+    /// A standby waits when its REST endpoint is up; a spare, when the sidecar has its session and it has rehearsed.
     async fn wait_for_standby(&mut self) -> Result<()> {
         if self.peer.has(Setting::Standby) {
             wait::until("the standby to be up", STANDBY_LIMIT, async || {
@@ -262,9 +262,13 @@ impl<'a> Cluster<'a> {
             .await?;
         }
         if self.peer.has(Setting::Spare) {
-            wait::until("the warm spare to wait", STANDBY_LIMIT, async || {
+            wait::until("the warm spare to wait and to have rehearsed", STANDBY_LIMIT, async || {
                 self.require_alive()?;
-                Ok((sidecar::sessions(&self.sidecar).await?.len() >= 2).then_some(()))
+                let logs = self.current_logs()?;
+                let lines = |of: &str| logs.iter().map(|log| log.matches(of).count()).sum::<usize>();
+                // Each one but the first had to wait.
+                let rehearsed = lines("The rehearsal is over") + 1 >= lines("started a JobManager ");
+                Ok((rehearsed && sidecar::sessions(&self.sidecar).await?.len() >= 2).then_some(()))
             })
             .await?;
         }

@@ -60,6 +60,9 @@ async fn learned_before(pod: &mut Pod<'_>) -> Result<()> {
 
 async fn taken_over(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     let (before, spare) = both(pod).await?;
+    let log = pod.job_manager()?.log.clone();
+    wait::until("the spare to have rehearsed", LIMIT, async || log.line_with("The rehearsal is over"))
+        .await?;
     ensure!(spare.arguments != before.arguments, "a spare must not ask for the ports of the first one");
     before.kill()?;
     let after = leader(pod, Some(&before)).await?;
