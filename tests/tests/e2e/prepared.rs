@@ -41,10 +41,22 @@ async fn prepare(site: &Site, home: &Path, archive: &Path) -> Result<()> {
     let manifest = fs::read_to_string(archive.with_extension("jsa.json")).context("reading the manifest")?;
     let manifest: Value = serde_json::from_str(&manifest)?;
     ensure!(manifest["archive_bytes"] == fs::metadata(archive)?.len(), "another length: {manifest}");
+    let rpc_jar = fs::metadata(archive.with_extension("jsa.rpc.jar")).context("the RPC system's jar")?.len();
+    ensure!(manifest["rpc_jar_bytes"] == rpc_jar, "another length: {manifest}");
+    require_nothing_unpacked(&site.path("prepare/tmp"))?;
     let dist = format!("flink-dist-{}.jar", site.artifacts().flink_version);
     let jars = manifest["made_for"]["class_path"].as_array().context("the manifest names no class path")?;
     let named = |jar: &Value| jar["path"].as_str().is_some_and(|path| path.ends_with(&dist));
     ensure!(jars.iter().any(named), "the manifest does not name {dist}: {manifest}");
+    Ok(())
+}
+
+/// The training's first two JobManagers unpack the RPC system, and leave it when they are killed. Those that have the jar do not.
+fn require_nothing_unpacked(temporary: &Path) -> Result<()> {
+    let entries: Vec<_> = fs::read_dir(temporary)?.collect::<Result<_, _>>()?;
+    let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let unpacked = names.filter(|name| name.starts_with("flink-rpc-akka")).count();
+    ensure!(unpacked <= 3, "{unpacked} copies of the RPC system in {}", temporary.display());
     Ok(())
 }
 
