@@ -27,6 +27,8 @@ final class CommandLine {
     private static final String STANDALONE =
             "org.apache.flink.container.entrypoint.StandaloneApplicationClusterEntryPoint";
 
+    private static final String AHEAD = ClassesAhead.class.getName();
+
     /** Options with a value that shape no graph: places, what is in the configuration as well, what is restored. */
     private static final Set<String> LEFT_OUT =
             Set.of("-c", "--configDir", "-D", "-s", "--fromSavepoint", "-rm", "--restoreMode", "-claimMode", "--claimMode");
@@ -48,8 +50,10 @@ final class CommandLine {
     /** @param words the main class and what follows it */
     static CommandLine of(List<String> words, String flinkVersion) {
         CommandLine line = new CommandLine();
-        if (!words.isEmpty() && words.get(0).equals(STANDALONE)) {
-            line.read(words, flinkVersion.startsWith("1."));
+        // A process that `holdfast exec` started makes the same graphs as one that Flink's scripts started.
+        List<String> flinks = !words.isEmpty() && words.get(0).equals(AHEAD) ? words.subList(1, words.size()) : words;
+        if (!flinks.isEmpty() && flinks.get(0).equals(STANDALONE)) {
+            line.read(flinks, flinkVersion.startsWith("1."));
         }
         return line;
     }

@@ -162,6 +162,7 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
         for (ElectionState.Action action : actions) {
             switch (action.kind) {
                 case GRANT:
+                    Rehearsal.end();
                     epoch.granted(action.epoch);
                     publisher.begin(action.epoch);
                     leading = true;

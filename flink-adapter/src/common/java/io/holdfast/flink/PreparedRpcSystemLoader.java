@@ -14,7 +14,10 @@ import java.io.File;
 import java.net.MalformedURLException;
 import java.net.URL;
 import java.util.Iterator;
+import java.util.Map;
+import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * Loads Flink's RPC system from a jar that {@code holdfast prepare} unpacked ({@link RpcSystemJar}) and {@code holdfast exec}
@@ -32,6 +35,8 @@ public final class PreparedRpcSystemLoader implements RpcSystemLoader {
     /** Before Flink's own, which is 0. */
     private static final int PRIORITY = -1;
 
+    private static final Map<File, ClassLoader> LOADERS = new ConcurrentHashMap<>();
+
     @Override
     public int getLoadPriority() {
         return PRIORITY;
@@ -44,13 +49,28 @@ public final class PreparedRpcSystemLoader implements RpcSystemLoader {
         if (named.isEmpty() || !jar.isFile()) {
             throw new RpcLoaderException("-D" + JAR_PROPERTY + "=" + named + " is no file that holdfast prepare made");
         }
-        // Open for as long as the process lives, as the RPC system is.
-        ClassLoader isolated = new SubmoduleClassLoader(new URL[] {url(jar)}, RpcSystem.class.getClassLoader());
-        Iterator<RpcSystem> systems = ServiceLoader.load(RpcSystem.class, isolated).iterator();
-        if (!systems.hasNext()) {
-            throw new RpcLoaderException(jar + " has no RPC system of Flink's in it; holdfast prepare makes one that has");
+        try {
+            Iterator<RpcSystem> systems = ServiceLoader.load(RpcSystem.class, isolated(jar)).iterator();
+            if (systems.hasNext()) {
+                return systems.next();
+            }
+        } catch (ServiceConfigurationError | LinkageError e) {
+            // Errors would end the process, where exceptions lead to Flink's own loader.
+            throw new RpcLoaderException(jar + " cannot be loaded; holdfast prepare makes it anew", e);
         }
-        return systems.next();
+        throw new RpcLoaderException(jar + " has no RPC system of Flink's in it; holdfast prepare makes one that has");
+    }
+
+    /** One for the life of the process: a {@link Rehearsal} is to warm the classes that the JobManager uses. */
+    private static ClassLoader isolated(File jar) {
+        return LOADERS.computeIfAbsent(
+                jar, path -> new SubmoduleClassLoader(new URL[] {url(path)}, RpcSystem.class.getClassLoader()));
+    }
+
+    /** The class loader of the RPC system, which asks that of Flink for what is not in the jar; without a jar Flink's itself. */
+    static ClassLoader isolatedOrOwn() {
+        File jar = new File(System.getProperty(JAR_PROPERTY, ""));
+        return jar.isFile() ? isolated(jar) : PreparedRpcSystemLoader.class.getClassLoader();
     }
 
     private static URL url(File jar) {

@@ -26,7 +26,7 @@ public final class TrainingJob {
 
     private static final long CHECKPOINT_INTERVAL_MS = 500;
     /** Enough for a checkpoint to have state, and nothing for a processor to do. */
-    static final double RECORDS_PER_SECOND = 100;
+    private static final double RECORDS_PER_SECOND = 100;
     private static final int KEYS = 10;
 
     private TrainingJob() {}
@@ -34,16 +34,16 @@ public final class TrainingJob {
     public static void main(String[] args) throws Exception {
         StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
         env.enableCheckpointing(CHECKPOINT_INTERVAL_MS);
-        build(env, Long.MAX_VALUE);
+        build(env);
         env.execute("holdfast-training");
     }
 
-    /** What is to be run, so many records of it. */
-    static void build(StreamExecutionEnvironment env, long records) {
+    /** What is to be run; it does not end by itself. */
+    static void build(StreamExecutionEnvironment env) {
         DataGeneratorSource<Long> numbers =
                 new DataGeneratorSource<>(
                         new Identity(),
-                        records,
+                        Long.MAX_VALUE,
                         RateLimiterStrategy.perSecond(RECORDS_PER_SECOND),
                         Types.LONG);
         env.fromSource(numbers, WatermarkStrategy.noWatermarks(), "numbers")

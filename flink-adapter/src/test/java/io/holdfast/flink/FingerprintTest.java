@@ -67,6 +67,13 @@ class FingerprintTest {
     }
 
     @Test
+    void aProcessThatLoadsItsClassesAheadMakesTheSameGraphs() throws Exception {
+        List<String> ahead = new ArrayList<>(List.of(ClassesAhead.class.getName()));
+        ahead.addAll(words);
+        assertEquals(List.of(), differencesAfter(() -> words = ahead));
+    }
+
+    @Test
     void itIsShortVisibleAsciiWithoutAnyValueOfTheConfiguration() throws Exception {
         configuration.setString("pipeline.global-job-parameters", "password:s3cr3t");
         assertTrue(found().matches("[!-~]{1,256}"), found());

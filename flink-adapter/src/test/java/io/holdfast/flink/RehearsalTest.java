@@ -18,7 +18,7 @@ class RehearsalTest {
     @Test
     void aJobRunsToItsEndInsideTheProcessAndItsClusterIsGoneAfterwards() throws Exception {
         Set<Thread> before = Thread.getAllStackTraces().keySet();
-        Rehearsal.run();
+        Rehearsal.run(() -> true);
         Await.until(
                 "the threads of the rehearsal's cluster to end",
                 () -> newThreads(before).stream().noneMatch(name -> name.contains("pekko") || name.contains("jobmanager")));
