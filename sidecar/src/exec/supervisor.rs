@@ -199,7 +199,8 @@ impl Supervisor {
             unreachable!("only what runs can end, and {slot:?} did not run");
         };
         if let Some(ending) = &mut self.ending {
-            if slot == self.primary {
+            // What we killed says nothing: above all not over the end of a job that was seen before.
+            if slot == self.primary && !ended.killed {
                 ending.status = end.status();
             }
             return;

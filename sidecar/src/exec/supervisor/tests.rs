@@ -103,6 +103,18 @@ fn a_spare_takes_over_and_is_replaced_after_a_while() {
 }
 
 #[test]
+fn the_end_of_the_job_outlasts_the_kill_of_who_led_before() {
+    for status in [0, JOB_FAILED] {
+        let mut supervisor = with_spare();
+        // Granted so lately that no sighting told yet: the first process still counts as the leader.
+        let actions = supervisor.step(30_000, Observation::Ended(Slot::Second, End::Exited(status)));
+        assert_eq!(killed(&actions), [Slot::First]);
+        let actions = supervisor.step(30_010, Observation::Ended(Slot::First, End::Killed(SIGKILL)));
+        assert_eq!(finish(&actions), Some(status));
+    }
+}
+
+#[test]
 fn a_spare_that_crashes_costs_the_leader_nothing() {
     let mut supervisor = with_spare();
     let mut now_ms = 30_000;
