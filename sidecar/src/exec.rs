@@ -42,7 +42,8 @@ use tokio::time::{Instant, sleep_until};
 use self::archive::using::Using;
 use self::learned::{LearnedCommand, NotLearned};
 use self::processes::{Processes, Signalled};
-use self::supervisor::{Action, End, Observation, Policy, Session, Slot, Supervisor};
+use self::sightings::Sighting;
+use self::supervisor::{Action, End, Observation, Policy, Slot, Supervisor};
 
 /// By this environment variable a JobManager learns what it calls itself towards the sidecar.
 pub const PROCESS_VARIABLE: &str = "HOLDFAST_PROCESS";
@@ -154,7 +155,7 @@ enum Event {
     Ended(Slot, End),
     Learned(Result<LearnedCommand, NotLearned>),
     Signalled(Signalled),
-    Sessions(Vec<Session>),
+    Sighted(Sighting),
     Tick,
 }
 
@@ -191,7 +192,7 @@ impl Driver {
     async fn next(
         &mut self,
         signals: &mut mpsc::Receiver<Signalled>,
-        sightings: &mut mpsc::Receiver<Vec<Session>>,
+        sightings: &mut mpsc::Receiver<Sighting>,
     ) -> Event {
         const AT_LATEST: Duration = Duration::from_secs(60);
         let next_ms = self.supervisor.next_tick_ms().map(Duration::from_millis);
@@ -207,7 +208,7 @@ impl Driver {
             (slot, end) = self.processes.next_end() => Event::Ended(slot, end),
             Some(signal) = signals.recv() => Event::Signalled(signal),
             learned = learning => Event::Learned(learned),
-            Some(sessions) = sightings.recv() => Event::Sessions(sessions),
+            Some(sighting) = sightings.recv() => Event::Sighted(sighting),
             () = sleep_until(wake_at) => Event::Tick,
         }
     }
@@ -227,7 +228,10 @@ impl Driver {
             Event::Signalled(Signalled::ForTheJobManager(signal)) => {
                 self.supervisor.step(now_ms, Observation::Signalled(signal))
             }
-            Event::Sessions(sessions) => self.supervisor.step(now_ms, Observation::Sessions(&sessions)),
+            Event::Sighted(Some(sessions)) => {
+                self.supervisor.step(now_ms, Observation::Sessions(&sessions))
+            }
+            Event::Sighted(None) => self.supervisor.step(now_ms, Observation::SidecarAway),
             Event::Tick => self.supervisor.step(now_ms, Observation::Tick),
             Event::Learned(learned) => self.learned(learned),
         };
