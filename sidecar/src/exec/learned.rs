@@ -4,9 +4,11 @@
 //! *become* the JobManager's JVM (`exec java …`). That takes about two seconds, and comes to the same every time.
 
 pub(super) mod kept;
+mod user;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +48,25 @@ pub enum NotLearned {
         LEARN_LIMIT.as_secs()
     )]
     NoJvm,
+    /// It runs as somebody else, as entry points arrange it that start as root and drop their rights.
+    #[error(
+        "it runs as {theirs}, and `holdfast exec` as {ours}, and it must not be started as another user than its entry point \
+         chose. Run the container as Flink's user from the start (runAsUser: 9999, `docker run --user flink`)"
+    )]
+    OtherUser {
+        /// As whom it runs.
+        theirs: String,
+        /// As whom we run.
+        ours: String,
+    },
+    /// The system does not show it to us.
+    #[error("{file} cannot be read: {reason}")]
+    Unreadable {
+        /// Which file of `/proc`.
+        file: String,
+        /// What the system said.
+        reason: String,
+    },
     /// Something is not UTF-8.
     #[error("{0} of the JVM is not UTF-8")]
     NotText(&'static str),
@@ -74,14 +95,15 @@ impl LearnedCommand {
     pub async fn of_process(pid: u32, given: &[String], ours: &Environment) -> Result<Self, NotLearned> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let java = wait_for_jvm(&proc).await?;
-        let read = |name: &str| std::fs::read(proc.join(name)).map_err(|_| NotLearned::Ended);
+        user::is_ours(&proc)?;
+        let read = |name: &str| std::fs::read(proc.join(name)).map_err(|error| unread(&proc, name, &error));
         let mut arguments = texts(&read("cmdline")?, "the command line")?;
         if arguments.is_empty() {
             return Err(NotLearned::Ended);
         }
         arguments.remove(0);
         let theirs = variables(&texts(&read("environ")?, "the environment")?);
-        let directory = std::fs::read_link(proc.join("cwd")).map_err(|_| NotLearned::Ended)?;
+        let directory = std::fs::read_link(proc.join("cwd")).map_err(|error| unread(&proc, "cwd", &error))?;
         let configuration = configuration_directory(&arguments, &theirs);
         let class_path = class_path(&arguments, &directory);
         let fingerprint = Fingerprint::take(given, ours, &java, configuration.as_deref(), &class_path)?;
@@ -169,10 +191,20 @@ async fn wait_for_jvm(proc: &Path) -> Result<PathBuf, NotLearned> {
         match std::fs::read_link(proc.join("exe")) {
             Ok(program) if program.file_name().is_some_and(|name| name == "java") => return Ok(program),
             Ok(_) => sleep(LEARN_PERIOD).await,
-            Err(_) => return Err(NotLearned::Ended),
+            Err(error) => return Err(unread(proc, "exe", &error)),
         }
     }
     Err(NotLearned::NoJvm)
+}
+
+/// Only one that is gone has ended. What is another user's is not shown to us either, unless we are almighty.
+fn unread(proc: &Path, name: &str, error: &io::Error) -> NotLearned {
+    if user::is_gone(error) {
+        return NotLearned::Ended;
+    }
+    let unreadable =
+        || NotLearned::Unreadable { file: proc.join(name).display().to_string(), reason: error.to_string() };
+    user::is_ours(proc).err().unwrap_or_else(unreadable)
 }
 
 fn texts(zero_terminated: &[u8], what: &'static str) -> Result<Vec<String>, NotLearned> {
