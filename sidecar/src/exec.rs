@@ -317,7 +317,13 @@ impl Driver {
                 let mut options = self.archive.options(slot, learned, now_ms);
                 options.extend(self.options.rehearse.then(|| REHEARSE.to_owned()));
                 match learned.arguments_with(&options, properties) {
-                    Some(arguments) => return Ok((How::Directly, learned.command(&arguments))),
+                    Some(arguments) => {
+                        let arguments = match slot {
+                            Slot::First => arguments,
+                            Slot::Second => learned::with_log_of_its_own(arguments),
+                        };
+                        return Ok((How::Directly, learned.command(&arguments)));
+                    }
                     None => "Flink's arguments are not recognized in it".to_owned(),
                 }
             }

@@ -165,6 +165,31 @@ impl LearnedCommand {
     }
 }
 
+/// The arguments of a process that runs beside another one: its log is a file of its own. Otherwise its start would put the other's
+/// aside (`OnStartupTriggeringPolicy`), and both would write into one.
+pub fn with_log_of_its_own(mut arguments: Vec<String>) -> Vec<String> {
+    let of_the_jvm = |argument: &&mut String| !CONFIGURATION_OPTIONS.contains(&argument.as_str());
+    for argument in arguments.iter_mut().take_while(of_the_jvm) {
+        if let Some(file) = argument.strip_prefix(LOG_FILE) {
+            *argument = format!("{LOG_FILE}{}", beside(Path::new(file)).display());
+        }
+    }
+    arguments
+}
+
+/// `flink.log` → `flink-spare.log`.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.file_stem().unwrap_or_default().to_owned();
+    name.push("-spare");
+    if let Some(extension) = file.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    file.with_file_name(name)
+}
+
+/// By this option Flink's scripts tell the logging configuration where the log is, and the web UI finds it.
+const LOG_FILE: &str = "-Dlog.file=";
 const CONFIGURATION_OPTIONS: [&str; 2] = ["--configDir", "-c"];
 const CLASS_PATH_OPTIONS: [&str; 3] = ["-classpath", "-cp", "--class-path"];
 
@@ -281,6 +306,17 @@ mod tests {
         learned.arguments = line.split(' ').map(str::to_owned).collect();
         let arguments = learned.arguments_with(&[], &strings(&["rest.bind-port=0"])).unwrap().join(" ");
         assert_eq!(arguments, "org.apache.flink.Entry --configDir /conf -Drest.bind-port=0 -D a=b J -Dc=d");
+    }
+
+    #[test]
+    fn a_spare_writes_no_log_of_the_leader() {
+        let line = "-Xmx1g -Dlog.file=/opt/flink/log/flink-f-standalonejob-0-host.log Main --configDir /c -Dlog.file=/mine.log";
+        let arguments = with_log_of_its_own(line.split(' ').map(str::to_owned).collect()).join(" ");
+        let expected = "-Xmx1g -Dlog.file=/opt/flink/log/flink-f-standalonejob-0-host-spare.log Main --configDir /c \
+                        -Dlog.file=/mine.log";
+        assert_eq!(arguments, expected, "what follows is the program's");
+        assert_eq!(with_log_of_its_own(strings(&["-Dlog.file=log"])), ["-Dlog.file=log-spare"]);
+        assert_eq!(with_log_of_its_own(strings(&["-Xmx1g"])), ["-Xmx1g"]);
     }
 
     #[test]
