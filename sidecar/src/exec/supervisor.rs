@@ -445,7 +445,7 @@ impl End {
 
     /// The job FINISHED or was CANCELED (0), or it FAILED with its restarts used up: starting a JobManager again would
     /// find its result and end again. Flink ends otherwise with 1, 2, 165 (`UNKNOWN`), 239 (a fatal exception) or by a signal.
-    fn is_of_the_job(self) -> bool {
+    pub(super) fn is_of_the_job(self) -> bool {
         matches!(self, Self::Exited(0 | JOB_FAILED))
     }
 }
