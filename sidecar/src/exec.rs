@@ -9,7 +9,7 @@
 //! | the command line that Flink's scripts end in | [`learned`] |
 //! | whether it still holds | [`fingerprint`] |
 //! | whether a class-data archive fits it | [`archive`] |
-//! | the effects: processes and signals, what the sidecar says, and this file, which drives | `processes.rs`, `sightings.rs` |
+//! | the effects: processes and signals, what the sidecar says, and this file, which drives | `processes.rs`, `family.rs`, `sightings.rs` |
 //!
 //! # What it must never do
 //!
@@ -23,6 +23,7 @@ pub mod fingerprint;
 pub mod learned;
 pub mod supervisor;
 
+mod family;
 mod processes;
 mod sightings;
 
@@ -42,7 +43,8 @@ use tokio::time::{Instant, sleep_until};
 use self::archive::using::Using;
 use self::learned::{LearnedCommand, NotLearned};
 use self::processes::{Processes, Signalled};
-use self::supervisor::{Action, End, Observation, Policy, Session, Slot, Supervisor};
+use self::sightings::Sighting;
+use self::supervisor::{Action, End, Observation, Policy, Slot, Supervisor};
 
 /// By this environment variable a JobManager learns what it calls itself towards the sidecar.
 pub const PROCESS_VARIABLE: &str = "HOLDFAST_PROCESS";
@@ -118,9 +120,12 @@ struct Driver {
     processes: Processes,
     archive: Using,
     learned: Option<LearnedCommand>,
-    learning: Option<BoxFuture<'static, Result<LearnedCommand, NotLearned>>>,
+    learning: Option<BoxFuture<'static, Learned>>,
     started: Instant,
 }
+
+/// What was learned of the process with this id.
+type Learned = (u32, Result<LearnedCommand, NotLearned>);
 
 /// Which command a process is started by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,9 +157,9 @@ pub async fn run(options: Options, entropy: &dyn Entropy) -> Result<u8, ExecErro
 /// What the driver waits for.
 enum Event {
     Ended(Slot, End),
-    Learned(Result<LearnedCommand, NotLearned>),
+    Learned(Learned),
     Signalled(Signalled),
-    Sessions(Vec<Session>),
+    Sighted(Sighting),
     Tick,
 }
 
@@ -191,7 +196,7 @@ impl Driver {
     async fn next(
         &mut self,
         signals: &mut mpsc::Receiver<Signalled>,
-        sightings: &mut mpsc::Receiver<Vec<Session>>,
+        sightings: &mut mpsc::Receiver<Sighting>,
     ) -> Event {
         const AT_LATEST: Duration = Duration::from_secs(60);
         let next_ms = self.supervisor.next_tick_ms().map(Duration::from_millis);
@@ -207,7 +212,7 @@ impl Driver {
             (slot, end) = self.processes.next_end() => Event::Ended(slot, end),
             Some(signal) = signals.recv() => Event::Signalled(signal),
             learned = learning => Event::Learned(learned),
-            Some(sessions) = sightings.recv() => Event::Sessions(sessions),
+            Some(sighting) = sightings.recv() => Event::Sighted(sighting),
             () = sleep_until(wake_at) => Event::Tick,
         }
     }
@@ -227,17 +232,19 @@ impl Driver {
             Event::Signalled(Signalled::ForTheJobManager(signal)) => {
                 self.supervisor.step(now_ms, Observation::Signalled(signal))
             }
-            Event::Sessions(sessions) => self.supervisor.step(now_ms, Observation::Sessions(&sessions)),
+            Event::Sighted(Some(sessions)) => self.supervisor.step(now_ms, Observation::Sessions(&sessions)),
+            Event::Sighted(None) => self.supervisor.step(now_ms, Observation::SidecarAway),
             Event::Tick => self.supervisor.step(now_ms, Observation::Tick),
-            Event::Learned(learned) => self.learned(learned),
+            Event::Learned((pid, learned)) => self.learned(pid, learned),
         };
         self.act(actions)
     }
 
-    fn learned(&mut self, learned: Result<LearnedCommand, NotLearned>) -> Vec<Action> {
+    fn learned(&mut self, pid: u32, learned: Result<LearnedCommand, NotLearned>) -> Vec<Action> {
         self.learning = None;
         match learned {
             Ok(learned) => {
+                self.processes.is_the_job_manager(pid);
                 tracing::info!(event = "learned", "the next JobManager is started directly, without scripts");
                 if let Some(directory) = &self.options.state_directory {
                     learned::kept::write(directory, &learned);
@@ -272,7 +279,7 @@ impl Driver {
                 }
                 Action::Kill { slot, why } => {
                     tracing::info!(event = "killing", ?slot, "killing the JobManager: {why}");
-                    self.processes.signal(slot, KILL);
+                    self.processes.kill(slot);
                 }
                 Action::Signal { slot, signal } => self.processes.signal(slot, signal),
                 Action::Finish { status, why } => {
@@ -285,14 +292,13 @@ impl Driver {
     }
 
     fn start(&mut self, slot: Slot, process: &str) -> io::Result<()> {
-        let (how, mut command) = self.command(slot)?;
-        command.env(PROCESS_VARIABLE, process);
-        let pid = self.processes.start(slot, command)?;
+        let (how, command) = self.command(slot)?;
+        let pid = self.processes.start(slot, command, process, how == How::Directly)?;
         tracing::info!(event = "job-manager-started", ?slot, pid, process, "started a JobManager {how}");
         if how == How::AsGiven {
             let (given, ours) = (self.options.command.clone(), self.environment.clone());
             self.learning =
-                Some(Box::pin(async move { LearnedCommand::of_process(pid, &given, &ours).await }));
+                Some(Box::pin(async move { (pid, LearnedCommand::of_process(pid, &given, &ours).await) }));
         }
         Ok(())
     }
@@ -313,7 +319,13 @@ impl Driver {
                 let mut options = self.archive.options(slot, learned, now_ms);
                 options.extend(self.options.rehearse.then(|| REHEARSE.to_owned()));
                 match learned.arguments_with(&options, properties) {
-                    Some(arguments) => return Ok((How::Directly, learned.command(&arguments))),
+                    Some(arguments) => {
+                        let arguments = match slot {
+                            Slot::First => arguments,
+                            Slot::Second => learned::with_log_of_its_own(arguments),
+                        };
+                        return Ok((How::Directly, learned.command(&arguments)));
+                    }
                     None => "Flink's arguments are not recognized in it".to_owned(),
                 }
             }
@@ -350,8 +362,6 @@ impl fmt::Display for How {
         })
     }
 }
-
-const KILL: u8 = 9;
 
 /// The variables of this process that are UTF-8. Others are passed on to every process, and looked at by nobody.
 pub(crate) fn environment() -> BTreeMap<String, String> {

@@ -78,6 +78,9 @@ pub enum PrepareError {
     Failed(anyhow::Error),
 }
 
+/// A file that is not in its place yet; removed when dropped. After it was renamed there is nothing to be removed.
+struct Aside(PathBuf);
+
 /// Where the training's files are, and whether they stay.
 enum Work {
     Kept(PathBuf),
@@ -87,7 +90,8 @@ enum Work {
 /// Makes an archive and its manifest. `tell` is given a line for each step.
 ///
 /// # Errors
-/// [`PrepareError`]; an archive that was there before is still there then.
+/// [`PrepareError`]; an archive that was there before is still there then, and as good, unless the new one could be put in its place in
+/// part: then neither is used.
 pub async fn run(options: Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Prepared, PrepareError> {
     let home = FlinkHome::of(&options.flink_home).map_err(PrepareError::Usage)?;
     let archive = options.archive.unwrap_or_else(|| home.archive());
@@ -120,13 +124,14 @@ fn directory_of(archive: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Puts archive, jar and manifest in place, each aside first and renamed. Until the last one is there, old files stand beside new ones:
-/// their lengths differ from the manifest's, so that they are not used. Answers with the lengths of archive and jar.
+/// Puts jar, archive and manifest in place, each aside first and renamed. What is still aside is removed on an error. The manifest comes
+/// last: until it is there the old one stands beside new files, whose lengths it does not have, so that nothing is used. Answers with
+/// the lengths of archive and jar.
 fn put(trained: &Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Result<(u64, u64)> {
-    let aside = |what: &str| place.join(format!(".holdfast-{}.{what}", std::process::id()));
+    let aside = |what: &str| Aside(place.join(format!(".holdfast-{}.{what}", std::process::id())));
     let (new, new_jar, new_manifest) = (aside("jsa"), aside("rpc.jar"), aside("json"));
-    let copy = |from: &Path, to: &Path| {
-        std::fs::copy(from, to).with_context(|| format!("cannot write {}", to.display()))
+    let copy = |from: &Path, to: &Aside| {
+        std::fs::copy(from, &to.0).with_context(|| format!("cannot write {}", to.0.display()))
     };
     let archive_bytes = copy(&trained.archive, &new)?;
     let rpc_jar_bytes = copy(&trained.rpc_jar, &new_jar)?;
@@ -140,13 +145,36 @@ fn put(trained: &Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Res
         made_for: trained.made_for.clone(),
     };
     let text = serde_json::to_vec_pretty(&manifest).context("the manifest cannot be written as JSON")?;
-    std::fs::write(&new_manifest, text)
-        .with_context(|| format!("cannot write {}", new_manifest.display()))?;
-    let put = std::fs::rename(&new_manifest, archive::manifest_of(archive))
-        .and_then(|()| std::fs::rename(&new_jar, archive::rpc_jar_of(archive)))
-        .and_then(|()| std::fs::rename(&new, archive));
-    put.with_context(|| format!("cannot put the archive at {}", archive.display()))?;
+    std::fs::write(&new_manifest.0, text)
+        .with_context(|| format!("cannot write {}", new_manifest.0.display()))?;
+    rename_all([
+        (&new_jar, &archive::rpc_jar_of(archive)),
+        (&new, archive),
+        (&new_manifest, &archive::manifest_of(archive)),
+    ])
+    .with_context(|| format!("cannot put the archive at {}", archive.display()))?;
     Ok((archive_bytes, rpc_jar_bytes))
+}
+
+fn rename_all(renames: [(&Aside, &Path); 3]) -> Result<()> {
+    for (place, (aside, to)) in renames.into_iter().enumerate() {
+        std::fs::rename(&aside.0, to).with_context(|| match place {
+            0 => format!("{} cannot be replaced", to.display()),
+            _ => format!(
+                "{} cannot be replaced. What is there now does not fit together and is not used: run `holdfast prepare` again",
+                to.display()
+            ),
+        })?;
+    }
+    Ok(())
+}
+
+// === impl Aside ===
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 // === impl Work ===
@@ -183,5 +211,71 @@ impl Work {
             }
             Self::Removed(_) => error.context("no archive was made (with --keep DIR the logs stay)"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::archive::{FileStamp, Surroundings, manifest_of, rpc_jar_of};
+
+    /// What a training leaves, and a place for it where an older archive is.
+    fn trained(work: &Path, place: &Path) -> (Trained, FlinkHome, PathBuf) {
+        std::fs::write(work.join("new.jsa"), "new archive").unwrap();
+        std::fs::write(work.join("new.jar"), "new jar").unwrap();
+        let archive = place.join("jobmanager.jsa");
+        std::fs::write(&archive, "old archive").unwrap();
+        let stamp = FileStamp { path: "/jdk/lib/modules".into(), bytes: 1, modified_s: 1 };
+        let trained = Trained {
+            archive: work.join("new.jsa"),
+            rpc_jar: work.join("new.jar"),
+            java_version: "17".to_owned(),
+            made_for: Surroundings { java: "/jdk/bin/java".into(), modules: stamp, class_path: Vec::new() },
+            classes: Classes::default(),
+            without_ms: 2,
+            with_ms: 1,
+        };
+        (trained, FlinkHome { path: "/opt/flink".into(), version: "2.2.1".to_owned() }, archive)
+    }
+
+    fn names(place: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(place).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_new_archive_takes_the_place_of_an_old_one_with_all_that_belongs_to_it() {
+        let (work, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (trained, home, archive) = trained(work.path(), place.path());
+        assert_eq!(put(&trained, &home, &archive, place.path()).unwrap(), (11, 7));
+        assert_eq!(names(place.path()), ["jobmanager.jsa", "jobmanager.jsa.json", "jobmanager.jsa.rpc.jar"]);
+        assert_eq!(std::fs::read_to_string(&archive).unwrap(), "new archive");
+        assert_eq!(Manifest::read(&manifest_of(&archive)).unwrap().archive_bytes, 11);
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_its_place_leaves_the_old_archive_and_nothing_beside_it() {
+        let (work, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (trained, home, archive) = trained(work.path(), place.path());
+        std::fs::create_dir(rpc_jar_of(&archive)).unwrap();
+        let error = put(&trained, &home, &archive, place.path()).unwrap_err();
+        assert_eq!(std::fs::read_to_string(&archive).unwrap(), "old archive", "{error:#}");
+        assert_eq!(names(place.path()), ["jobmanager.jsa", "jobmanager.jsa.rpc.jar"]);
+        std::fs::remove_file(&trained.rpc_jar).unwrap();
+        put(&trained, &home, &archive, place.path()).unwrap_err();
+        assert_eq!(names(place.path()), ["jobmanager.jsa", "jobmanager.jsa.rpc.jar"]);
+    }
+
+    #[test]
+    fn half_a_new_archive_is_said_to_be_of_no_use() {
+        let (work, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (trained, home, archive) = trained(work.path(), place.path());
+        std::fs::create_dir(manifest_of(&archive)).unwrap();
+        let error = put(&trained, &home, &archive, place.path()).unwrap_err();
+        assert!(format!("{error:#}").contains("run `holdfast prepare` again"), "{error:#}");
+        assert_eq!(names(place.path()), ["jobmanager.jsa", "jobmanager.jsa.json", "jobmanager.jsa.rpc.jar"]);
     }
 }

@@ -45,7 +45,8 @@ pub(super) struct Exec {
     #[arg(long, value_name = "KEY=VALUE", value_parser = property)]
     spare_property: Vec<(String, String)>,
 
-    /// A JobManager that has not answered the sidecar's pings for so long is killed and replaced; 0s: never
+    /// A JobManager that has not answered the sidecar's pings for so long is killed and replaced, and so is one that has had no session
+    /// for a minute longer although the sidecar answers; 0s: never
     #[arg(long, env = "HOLDFAST_HANG_LIMIT", value_name = "DURATION", default_value = "10s")]
     hang_limit: SignedDuration,
 

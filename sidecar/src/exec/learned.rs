@@ -4,9 +4,11 @@
 //! *become* the JobManager's JVM (`exec java …`). That takes about two seconds, and comes to the same every time.
 
 pub(super) mod kept;
+mod user;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +48,25 @@ pub enum NotLearned {
         LEARN_LIMIT.as_secs()
     )]
     NoJvm,
+    /// It runs as somebody else, as entry points arrange it that start as root and drop their rights.
+    #[error(
+        "it runs as {theirs}, and `holdfast exec` as {ours}, and it must not be started as another user than its entry point \
+         chose. Run the container as Flink's user from the start (runAsUser: 9999, `docker run --user flink`)"
+    )]
+    OtherUser {
+        /// As whom it runs.
+        theirs: String,
+        /// As whom we run.
+        ours: String,
+    },
+    /// The system does not show it to us.
+    #[error("{file} cannot be read: {reason}")]
+    Unreadable {
+        /// Which file of `/proc`.
+        file: String,
+        /// What the system said.
+        reason: String,
+    },
     /// Something is not UTF-8.
     #[error("{0} of the JVM is not UTF-8")]
     NotText(&'static str),
@@ -74,14 +95,15 @@ impl LearnedCommand {
     pub async fn of_process(pid: u32, given: &[String], ours: &Environment) -> Result<Self, NotLearned> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let java = wait_for_jvm(&proc).await?;
-        let read = |name: &str| std::fs::read(proc.join(name)).map_err(|_| NotLearned::Ended);
+        user::is_ours(&proc)?;
+        let read = |name: &str| std::fs::read(proc.join(name)).map_err(|error| unread(&proc, name, &error));
         let mut arguments = texts(&read("cmdline")?, "the command line")?;
         if arguments.is_empty() {
             return Err(NotLearned::Ended);
         }
         arguments.remove(0);
         let theirs = variables(&texts(&read("environ")?, "the environment")?);
-        let directory = std::fs::read_link(proc.join("cwd")).map_err(|_| NotLearned::Ended)?;
+        let directory = std::fs::read_link(proc.join("cwd")).map_err(|error| unread(&proc, "cwd", &error))?;
         let configuration = configuration_directory(&arguments, &theirs);
         let class_path = class_path(&arguments, &directory);
         let fingerprint = Fingerprint::take(given, ours, &java, configuration.as_deref(), &class_path)?;
@@ -143,6 +165,31 @@ impl LearnedCommand {
     }
 }
 
+/// The arguments of a process that runs beside another one: its log is a file of its own. Otherwise its start would put the other's
+/// aside (`OnStartupTriggeringPolicy`), and both would write into one.
+pub fn with_log_of_its_own(mut arguments: Vec<String>) -> Vec<String> {
+    let of_the_jvm = |argument: &&mut String| !CONFIGURATION_OPTIONS.contains(&argument.as_str());
+    for argument in arguments.iter_mut().take_while(of_the_jvm) {
+        if let Some(file) = argument.strip_prefix(LOG_FILE) {
+            *argument = format!("{LOG_FILE}{}", beside(Path::new(file)).display());
+        }
+    }
+    arguments
+}
+
+/// `flink.log` → `flink-spare.log`.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.file_stem().unwrap_or_default().to_owned();
+    name.push("-spare");
+    if let Some(extension) = file.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    file.with_file_name(name)
+}
+
+/// By this option Flink's scripts tell the logging configuration where the log is, and the web UI finds it.
+const LOG_FILE: &str = "-Dlog.file=";
 const CONFIGURATION_OPTIONS: [&str; 2] = ["--configDir", "-c"];
 const CLASS_PATH_OPTIONS: [&str; 3] = ["-classpath", "-cp", "--class-path"];
 
@@ -169,10 +216,20 @@ async fn wait_for_jvm(proc: &Path) -> Result<PathBuf, NotLearned> {
         match std::fs::read_link(proc.join("exe")) {
             Ok(program) if program.file_name().is_some_and(|name| name == "java") => return Ok(program),
             Ok(_) => sleep(LEARN_PERIOD).await,
-            Err(_) => return Err(NotLearned::Ended),
+            Err(error) => return Err(unread(proc, "exe", &error)),
         }
     }
     Err(NotLearned::NoJvm)
+}
+
+/// Only one that is gone has ended. What is another user's is not shown to us either, unless we are almighty.
+fn unread(proc: &Path, name: &str, error: &io::Error) -> NotLearned {
+    if user::is_gone(error) {
+        return NotLearned::Ended;
+    }
+    let unreadable =
+        || NotLearned::Unreadable { file: proc.join(name).display().to_string(), reason: error.to_string() };
+    user::is_ours(proc).err().unwrap_or_else(unreadable)
 }
 
 fn texts(zero_terminated: &[u8], what: &'static str) -> Result<Vec<String>, NotLearned> {
@@ -249,6 +306,17 @@ mod tests {
         learned.arguments = line.split(' ').map(str::to_owned).collect();
         let arguments = learned.arguments_with(&[], &strings(&["rest.bind-port=0"])).unwrap().join(" ");
         assert_eq!(arguments, "org.apache.flink.Entry --configDir /conf -Drest.bind-port=0 -D a=b J -Dc=d");
+    }
+
+    #[test]
+    fn a_spare_writes_no_log_of_the_leader() {
+        let line = "-Xmx1g -Dlog.file=/opt/flink/log/flink-f-standalonejob-0-host.log Main --configDir /c -Dlog.file=/mine.log";
+        let arguments = with_log_of_its_own(line.split(' ').map(str::to_owned).collect()).join(" ");
+        let expected = "-Xmx1g -Dlog.file=/opt/flink/log/flink-f-standalonejob-0-host-spare.log Main --configDir /c \
+                        -Dlog.file=/mine.log";
+        assert_eq!(arguments, expected, "what follows is the program's");
+        assert_eq!(with_log_of_its_own(strings(&["-Dlog.file=log"])), ["-Dlog.file=log-spare"]);
+        assert_eq!(with_log_of_its_own(strings(&["-Xmx1g"])), ["-Xmx1g"]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The processes: started, signalled, and waited for. Signals go to whom we started and have not waited for yet, and to nobody else.
+//! The processes: started, signalled, and waited for. Signals go to whom we started and have not waited for yet, and to nobody else; only
+//! the end of an entry point that is not the JobManager itself takes along what it started (`family.rs`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,14 +15,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::supervisor::{End, Slot};
+use super::{PROCESS_VARIABLE, family};
 
 /// The children of this process. They share its input, output and process group.
 #[derive(Default)]
 pub(super) struct Processes {
-    running: BTreeMap<Slot, u32>,
+    running: BTreeMap<Slot, Running>,
     ends: FuturesUnordered<BoxFuture<'static, (Slot, io::Result<ExitStatus>)>>,
 }
 
+struct Running {
+    pid: u32,
+    /// What it was told to call itself.
+    name: String,
+    /// It is the JobManager's JVM, and not a script that may have started it as a child.
+    is_the_job_manager: bool,
+}
+
+const KILL: u8 = 9;
 /// What the signal number of a program that could not be waited for would be: its status is not known.
 const LOST: End = End::Exited(255);
 /// Signals that ask a program to end. The others are for the JobManager: a thread dump, for example.
@@ -41,26 +52,54 @@ pub(super) enum Signalled {
 // === impl Processes ===
 
 impl Processes {
-    /// Starts a process in a slot where none is, and answers with its id.
-    pub(super) fn start(&mut self, slot: Slot, mut command: Command) -> io::Result<u32> {
+    /// Starts a process in a slot where none is, by a name, and answers with its id.
+    pub(super) fn start(
+        &mut self,
+        slot: Slot,
+        mut command: Command,
+        name: &str,
+        is_the_job_manager: bool,
+    ) -> io::Result<u32> {
+        command.env(PROCESS_VARIABLE, name);
         let mut child = command.stdin(Stdio::inherit()).spawn()?;
         let pid = child.id().ok_or_else(|| io::Error::other("it ended before it could be looked at"))?;
-        assert!(self.running.insert(slot, pid).is_none(), "one process for each slot");
+        let running = Running { pid, name: name.to_owned(), is_the_job_manager };
+        assert!(self.running.insert(slot, running).is_none(), "one process for each slot");
         self.ends.push(Box::pin(async move { (slot, child.wait().await) }));
         Ok(pid)
+    }
+
+    /// The process turned out to be the JobManager itself.
+    pub(super) fn is_the_job_manager(&mut self, pid: u32) {
+        if let Some(running) = self.running.values_mut().find(|running| running.pid == pid) {
+            running.is_the_job_manager = true;
+        }
     }
 
     /// The next end of one of them. Waits for ever when none runs.
     pub(super) async fn next_end(&mut self) -> (Slot, End) {
         let Some((slot, status)) = self.ends.next().await else { std::future::pending().await };
-        self.running.remove(&slot);
-        (slot, status.map_or(LOST, end_of))
+        let end = status.map_or(LOST, end_of);
+        let ended = self.running.remove(&slot);
+        if let Some(ended) = ended.filter(|ended| !ended.is_the_job_manager && !end.is_of_the_job()) {
+            // The JobManager that a dead script leaves behind would keep the ports, and might still lead.
+            family::kill(&ended.name);
+        }
+        (slot, end)
+    }
+
+    /// `SIGKILL`.
+    pub(super) fn kill(&self, slot: Slot) {
+        self.signal(slot, KILL);
+        if let Some(running) = self.running.get(&slot).filter(|running| !running.is_the_job_manager) {
+            family::kill(&running.name);
+        }
     }
 
     /// Sends a signal. One that has just ended gets none.
     pub(super) fn signal(&self, slot: Slot, number: u8) {
         let signal = Signal::from_named_raw(i32::from(number));
-        let pid = self.running.get(&slot).and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
+        let pid = self.running.get(&slot).and_then(|it| Pid::from_raw(i32::try_from(it.pid).ok()?));
         let (Some(pid), Some(signal)) = (pid, signal) else { return };
         if let Err(error) = kill_process(pid, signal) {
             tracing::warn!(event = "not-signalled", "signal {number} did not reach process {pid:?}: {error}");

@@ -23,8 +23,11 @@ struct Sessions {
     sessions: Vec<Session>,
 }
 
-/// Looks at the sidecar twice a second until nobody listens any more. An answer that does not come is not told: nothing follows from it.
-pub(super) async fn watch(sidecar: Uri, told: mpsc::Sender<Vec<Session>>) {
+/// What the sidecar said, or that it did not answer.
+pub(super) type Sighting = Option<Vec<Session>>;
+
+/// Looks at the sidecar twice a second until nobody listens any more.
+pub(super) async fn watch(sidecar: Uri, told: mpsc::Sender<Sighting>) {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(TIMEOUT));
     let client = Client::builder(TokioExecutor::new()).build(connector);
@@ -34,12 +37,12 @@ pub(super) async fn watch(sidecar: Uri, told: mpsc::Sender<Vec<Session>>) {
     loop {
         period.tick().await;
         let asked = timeout(TIMEOUT, ask(&client, &sidecar)).await;
-        match asked.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs()))) {
+        let asked =
+            asked.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", TIMEOUT.as_secs())));
+        let sighting = match asked {
             Ok(sessions) => {
                 away = false;
-                if told.send(sessions).await.is_err() {
-                    return;
-                }
+                Some(sessions)
             }
             Err(error) if !away => {
                 away = true;
@@ -47,10 +50,15 @@ pub(super) async fn watch(sidecar: Uri, told: mpsc::Sender<Vec<Session>>) {
                     event = "sidecar-away",
                     "{sidecar} does not answer: {error:#}. The JobManager goes on; a hanging one is not noticed meanwhile"
                 );
+                None
             }
             Err(error) => {
-                tracing::debug!(event = "sidecar-away", "{sidecar} still does not answer: {error:#}")
+                tracing::debug!(event = "sidecar-away", "{sidecar} still does not answer: {error:#}");
+                None
             }
+        };
+        if told.send(sighting).await.is_err() {
+            return;
         }
     }
 }

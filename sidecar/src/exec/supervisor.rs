@@ -33,8 +33,10 @@ pub enum Observation<'a> {
     Tick,
     /// The process of a slot is gone, and was waited for.
     Ended(Slot, End),
-    /// The sidecar's list of sessions. Nothing is observed when it did not answer.
+    /// The sidecar's list of sessions; at most twice a second.
     Sessions(&'a [Session]),
+    /// The sidecar did not answer. Nothing follows from it, and nothing follows from what it said before either.
+    SidecarAway,
     /// How a JobManager is started is known, which a spare needs.
     CanStartSpares,
     /// We were asked to end, by this signal.
@@ -114,6 +116,9 @@ pub struct Supervisor {
     /// The next spare is not started before.
     spare_not_before_ms: u64,
     can_start_spares: bool,
+    /// How long the slowest process took to open a session. `None`: no process of ours ever had one, so it is not known whether
+    /// this is their sidecar, and whether their adapter tells it the names that we give.
+    longest_start_ms: Option<u64>,
     ending: Option<Ending>,
 }
 
@@ -129,6 +134,9 @@ struct Running {
     process: String,
     since_ms: u64,
     granted_since_ms: Option<u64>,
+    had_session: bool,
+    /// So many sightings in a row, with no silence of the sidecar in between, did not show its session.
+    sightings_without: u32,
     killed: bool,
 }
 
@@ -138,6 +146,16 @@ struct Ending {
     status: u8,
     why: String,
 }
+
+/// A process that had a session and is not seen with one for so many sightings, and for the time of `--hang-limit` on top: a minute or
+/// more. An adapter notices within 10 s that its session is gone, and opens another one within 2 s.
+const LOST_SIGHTINGS: u32 = 120;
+/// One that never had a session, after five minutes or more: a start on a busy machine takes half a minute.
+const NEVER_SIGHTINGS: u32 = 600;
+/// And not before so many times what the slowest of the processes before took: an entry point may have to fetch things.
+const START_FACTOR: u64 = 4;
+/// The sidecar pings every 2 s and is looked at twice a second.
+const SIGHTINGS_PER_PING: u32 = 4;
 
 /// What a shell adds to the number of the signal that ended a process.
 const KILLED: u8 = 128;
@@ -161,6 +179,7 @@ impl Supervisor {
             spare_crashes,
             spare_not_before_ms: 0,
             can_start_spares,
+            longest_start_ms: None,
             ending: None,
         }
     }
@@ -172,6 +191,7 @@ impl Supervisor {
             Observation::Tick => {}
             Observation::Ended(slot, end) => self.ended(now_ms, slot, end, &mut actions),
             Observation::Sessions(sessions) => self.looked(now_ms, sessions, &mut actions),
+            Observation::SidecarAway => self.start_counting_anew(),
             Observation::CanStartSpares => self.can_start_spares = true,
             Observation::AskedToEnd(signal) => self.asked_to_end(signal, &mut actions),
             Observation::Signalled(signal) => {
@@ -199,7 +219,8 @@ impl Supervisor {
             unreachable!("only what runs can end, and {slot:?} did not run");
         };
         if let Some(ending) = &mut self.ending {
-            if slot == self.primary {
+            // What we killed says nothing: above all not over the end of a job that was seen before.
+            if slot == self.primary && !ended.killed {
                 ending.status = end.status();
             }
             return;
@@ -257,16 +278,64 @@ impl Supervisor {
             let session = sessions.iter().find(|session| session.process == running.process);
             let granted = session.is_some_and(|session| session.granted);
             running.granted_since_ms = granted.then(|| running.granted_since_ms.unwrap_or(now_ms));
+            if session.is_some() && !running.had_session {
+                let start_ms = now_ms - running.since_ms;
+                self.longest_start_ms = Some(self.longest_start_ms.unwrap_or_default().max(start_ms));
+            }
+            running.had_session |= session.is_some();
+            running.sightings_without = if session.is_some() { 0 } else { running.sightings_without + 1 };
             if granted && self.ending.is_none() {
                 self.primary = slot;
             }
-            let unanswered = session.and_then(|session| session.unanswered_pings).unwrap_or_default();
-            if self.policy.hang_pings.is_some_and(|limit| unanswered >= limit) && !running.killed {
-                running.killed = true;
-                let why =
-                    format!("it hangs: it left {unanswered} pings of the sidecar unanswered (--hang-limit)");
+            if let Some(why) = self.hangs(now_ms, slot, session)
+                && self.kill(slot)
+            {
                 actions.push(Action::Kill { slot, why });
             }
+        }
+    }
+
+    /// Why the process of a slot is taken to hang, if it is. One that is frozen does not answer pings; when the sidecar was started
+    /// anew meanwhile, it has no session that could be pinged.
+    fn hangs(&self, now_ms: u64, slot: Slot, session: Option<&Session>) -> Option<String> {
+        let limit_pings = self.policy.hang_pings?;
+        let running = self.running(slot)?;
+        if let Some(session) = session {
+            let unanswered = session.unanswered_pings.unwrap_or_default();
+            return (unanswered >= limit_pings).then(|| {
+                format!("it hangs: it left {unanswered} pings of the sidecar unanswered (--hang-limit)")
+            });
+        }
+        let without = running.sightings_without;
+        if self.ending.is_some() {
+            return None; // It gave its session up, and has the time that it needs.
+        }
+        if running.had_session {
+            let limit = limit_pings.saturating_mul(SIGHTINGS_PER_PING).saturating_add(LOST_SIGHTINGS);
+            return (without >= limit).then(|| {
+                format!(
+                    "it hangs: the sidecar answered {without} times, and it did not open its session again"
+                )
+            });
+        }
+        let limit_ms = self.longest_start_ms?.saturating_mul(START_FACTOR);
+        (without >= NEVER_SIGHTINGS && now_ms - running.since_ms >= limit_ms)
+            .then(|| format!("it hangs: the sidecar answered {without} times, and it never opened a session"))
+    }
+
+    fn start_counting_anew(&mut self) {
+        for place in &mut self.places {
+            if let Place::Running(running) = place {
+                running.sightings_without = 0;
+            }
+        }
+    }
+
+    /// Whether there is something to be killed that is not being killed yet.
+    fn kill(&mut self, slot: Slot) -> bool {
+        match &mut self.places[slot.index()] {
+            Place::Running(running) => !std::mem::replace(&mut running.killed, true),
+            Place::Empty | Place::Due { .. } => false,
         }
     }
 
@@ -287,9 +356,7 @@ impl Supervisor {
 
     fn kill_other(&mut self, but: Slot, why: &str, actions: &mut Vec<Action>) {
         let slot = but.other();
-        if let Place::Running(running) = &mut self.places[slot.index()]
-            && !std::mem::replace(&mut running.killed, true)
-        {
+        if self.kill(slot) {
             actions.push(Action::Kill { slot, why: why.to_owned() });
         }
     }
@@ -310,6 +377,8 @@ impl Supervisor {
                     process: process.clone(),
                     since_ms: now_ms,
                     granted_since_ms: None,
+                    had_session: false,
+                    sightings_without: 0,
                     killed: false,
                 };
                 self.places[slot.index()] = Place::Running(running);
@@ -376,7 +445,7 @@ impl End {
 
     /// The job FINISHED or was CANCELED (0), or it FAILED with its restarts used up: starting a JobManager again would
     /// find its result and end again. Flink ends otherwise with 1, 2, 165 (`UNKNOWN`), 239 (a fatal exception) or by a signal.
-    fn is_of_the_job(self) -> bool {
+    pub(super) fn is_of_the_job(self) -> bool {
         matches!(self, Self::Exited(0 | JOB_FAILED))
     }
 }

@@ -103,6 +103,18 @@ fn a_spare_takes_over_and_is_replaced_after_a_while() {
 }
 
 #[test]
+fn the_end_of_the_job_outlasts_the_kill_of_who_led_before() {
+    for status in [0, JOB_FAILED] {
+        let mut supervisor = with_spare();
+        // Granted so lately that no sighting told yet: the first process still counts as the leader.
+        let actions = supervisor.step(30_000, Observation::Ended(Slot::Second, End::Exited(status)));
+        assert_eq!(killed(&actions), [Slot::First]);
+        let actions = supervisor.step(30_010, Observation::Ended(Slot::First, End::Killed(SIGKILL)));
+        assert_eq!(finish(&actions), Some(status));
+    }
+}
+
+#[test]
 fn a_spare_that_crashes_costs_the_leader_nothing() {
     let mut supervisor = with_spare();
     let mut now_ms = 30_000;
@@ -169,4 +181,86 @@ fn other_signals_are_for_the_leader_only() {
     supervisor.step(30_000, Observation::Sessions(&[session(1, false, 0), session(2, true, 0)]));
     let actions = supervisor.step(30_001, Observation::Signalled(SIGQUIT));
     assert_eq!(actions, [Action::Signal { slot: Slot::Second, signal: SIGQUIT }], "whoever leads now");
+}
+
+/// So many sightings, two a second, none of which shows the sessions of anybody but `others`; the actions of all of them.
+fn sight(
+    supervisor: &mut Supervisor,
+    from_ms: u64,
+    sightings: u32,
+    others: &[Session],
+) -> (u64, Vec<Action>) {
+    let times = (1..=u64::from(sightings)).map(|number| from_ms + number * 500);
+    let actions = times.flat_map(|now_ms| supervisor.step(now_ms, Observation::Sessions(others))).collect();
+    (from_ms + u64::from(sightings) * 500, actions)
+}
+
+/// With `--hang-limit` five pings.
+const LOST: u32 = LOST_SIGHTINGS + 5 * SIGHTINGS_PER_PING;
+
+#[test]
+fn one_that_does_not_come_back_to_a_sidecar_that_was_started_anew_is_killed() {
+    let mut supervisor = supervisor(false);
+    supervisor.step(5_000, Observation::Sessions(&[session(1, true, 0)]));
+    supervisor.step(5_500, Observation::SidecarAway);
+    let (now_ms, actions) = sight(&mut supervisor, 6_000, LOST - 1, &[]);
+    assert_eq!(actions, [], "it has the time to open another session");
+    let (now_ms, actions) = sight(&mut supervisor, now_ms, 10, &[]);
+    assert_eq!(killed(&actions), [Slot::First], "once");
+    let actions = supervisor.step(now_ms, Observation::Ended(Slot::First, End::Killed(SIGKILL)));
+    assert_eq!(actions, [start(Slot::First, 2)]);
+}
+
+#[test]
+fn a_frozen_one_that_lost_its_session_does_not_keep_the_place_of_the_next_spare() {
+    let mut supervisor = with_spare();
+    let took_over = [session(2, true, 0)];
+    let (now_ms, actions) = sight(&mut supervisor, 30_000, LOST, &took_over);
+    assert_eq!(killed(&actions), [Slot::First]);
+    let actions = supervisor.step(now_ms, Observation::Ended(Slot::First, End::Killed(SIGKILL)));
+    assert_eq!(actions, []);
+    assert_eq!(supervisor.step(now_ms + 10_000, Observation::Tick), [start(Slot::First, 3)]);
+}
+
+#[test]
+fn a_sidecar_that_is_away_again_and_again_ends_nobody() {
+    let mut supervisor = supervisor(false);
+    let mut now_ms = 5_000;
+    supervisor.step(now_ms, Observation::Sessions(&[session(1, true, 0)]));
+    for _ in 0..10 {
+        let (then_ms, actions) = sight(&mut supervisor, now_ms, LOST - 1, &[]);
+        assert_eq!(actions, []);
+        assert_eq!(supervisor.step(then_ms + 1, Observation::SidecarAway), []);
+        now_ms = then_ms + 3_600_000;
+    }
+    supervisor.step(now_ms, Observation::Sessions(&[session(1, true, 0)]));
+    assert_eq!(sight(&mut supervisor, now_ms, LOST - 1, &[]).1, [], "nor one that was back in between");
+}
+
+#[test]
+fn one_that_hangs_before_it_opens_a_session_is_killed_if_others_had_one() {
+    let mut supervisor = supervisor(false);
+    supervisor.step(90_000, Observation::Sessions(&[session(1, true, 0)]));
+    let actions = supervisor.step(100_000, Observation::Ended(Slot::First, End::Killed(SIGKILL)));
+    assert_eq!(actions, [start(Slot::First, 2)]);
+    let (now_ms, actions) = sight(&mut supervisor, 100_000, NEVER_SIGHTINGS, &[]);
+    assert_eq!(actions, [], "the one before took 90 s, so this one has four times as long");
+    let actions = supervisor.step(now_ms + 60_000, Observation::Sessions(&[]));
+    assert_eq!(killed(&actions), [Slot::First]);
+}
+
+#[test]
+fn without_a_session_by_our_names_nothing_is_known_of_a_hang() {
+    let mut supervisor = supervisor(false);
+    let of_an_older_adapter = Session { process: "5f0c".into(), granted: true, unanswered_pings: None };
+    assert_eq!(sight(&mut supervisor, 0, 100_000, &[of_an_older_adapter]).1, []);
+    assert_eq!(sight(&mut supervisor, 50_000_000, 100_000, &[]).1, [], "it may be somebody else's sidecar");
+}
+
+#[test]
+fn one_that_ends_in_order_has_given_up_its_session_and_is_not_killed() {
+    let mut supervisor = supervisor(false);
+    supervisor.step(5_000, Observation::Sessions(&[session(1, true, 0)]));
+    supervisor.step(6_000, Observation::AskedToEnd(SIGTERM));
+    assert_eq!(sight(&mut supervisor, 6_000, 2 * LOST, &[]).1, []);
 }
