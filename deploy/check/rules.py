@@ -238,6 +238,11 @@ def entry_point(variant):
     numbers = [each["containerPort"] for each in container["ports"]]
     if len(set(numbers)) != len(numbers) or any(int(each.split("=")[1]) not in numbers for each in properties):
         raise Wrong(f"the spare's ports {properties} are not among the container's {numbers}, or not its own")
+    kept = [each["value"] for each in container["env"] if each["name"] == "HOLDFAST_STATE_DIR"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    empty = {volume["name"] for volume in spec["volumes"] if "emptyDir" in volume}
+    if len(kept) != 1 or mounts.get(kept[0]) not in empty:
+        raise Wrong(f"what holdfast exec has learned is not kept for the next container: {kept}, {mounts}")
 
 
 def address(variant):
@@ -330,6 +335,10 @@ def network(variant):
             needed |= {"rpc-spare", "blob-spare"}
         if allowed != needed:
             raise Wrong(f"TaskManagers may reach {sorted(allowed)} where they need {sorted(needed)}")
+        for rule in policy["spec"]["ingress"]:
+            ports = {port["port"] for port in rule["ports"]}
+            if "rest" in ports and "rest-spare" in open_ports and "rest-spare" not in ports:
+                raise Wrong(f"who may use Flink's REST API cannot after a takeover: {sorted(ports)}")
 
 
 def memory(variant):

@@ -61,6 +61,7 @@ IN_OBJECTS = [
     ("an entry point that was not installed", lambda o: pod(o)["initContainers"][0]["args"].remove("--with-exec"), "was installed"),
     ("an entry point with nothing to run", lambda o: pod(o)["containers"][0]["command"].pop(), "entry point is not"),
     ("a spare with the first one's ports", lambda o: pod(o)["containers"][0]["command"].insert(2, "--warm-spare"), "a spare has ports"),
+    ("a state directory that is lost", lambda o: pod(o)["containers"][0]["volumeMounts"].pop(), "for the next container"),
     ("an option that Flink 2 does not have", lambda o: pod(o)["containers"][0]["args"].insert(1, "--host"), "its pod's address"),
     ("a mount of no volume", lambda o: pod(o)["volumes"].pop(0), "no volume of the pod"),
     ("a Service that selects too much", drop_instance, "does not select the JobManager's pods alone"),
@@ -84,6 +85,7 @@ IN_VALUES = [
     ("somebody's service account without a name", {"serviceAccount": {"create": False}}, "serviceAccount.name"),
     ("a name that leaves no room", {"deployment": "x" * 41}, "deployment"),
     ("a quantity that is none", {"holdfast": {"resources": {"limits": {"memory": "lots"}}}}, "lots"),
+    ("a spare that the memory limit does not hold", {"jobManager": {"exec": {"warmSpare": True}}}, "3200Mi"),
     ("another way to restart", {"jobManager": {"restart": "Always"}}, "Always"),
 ]
 
@@ -97,12 +99,22 @@ def check(tools):
         must_complain(what, complaint, lambda bad=bad: check_all(bad))
     for what, values, complaint in IN_VALUES:
         must_complain(what, complaint, lambda values=values: build.chart(tools, MINIMAL, values))
+    must_complain("a spare whose REST API is closed", "after a takeover", lambda: spare_without_rest(tools))
     for text in ("a: on", "[y]", "No: 1"):
         must_complain(f"a bare boolean in {text!r}", "boolean to Kubernetes", lambda text=text: build.parse(text))
     must_complain("a native sidecar before it existed", "restartPolicy",
                   lambda: [schemas.check(found, "1.27") for found in good])
     must_complain("a key set twice", "twice", lambda: rules.unique_keys("a.b: 1\na.b: 2\n"))
-    return len(IN_OBJECTS) + len(IN_VALUES) + 5
+    return len(IN_OBJECTS) + len(IN_VALUES) + 6
+
+
+def spare_without_rest(tools):
+    objects = build.chart(tools, MINIMAL, {
+        "jobManager": {"exec": {"warmSpare": True}, "resources": {"limits": {"memory": "3200Mi"}}},
+        "networkPolicy": {"clients": [{"podSelector": {}}]},
+    })
+    of_kind(objects, "NetworkPolicy")["spec"]["ingress"][1]["ports"].remove({"port": "rest-spare"})
+    check_all(objects)
 
 
 def check_dry_run(server, good):

@@ -13,6 +13,29 @@ jars in lib/ and everything below it, so that the image's own jars stay visible.
 {{- if and (include "holdfast.exec" .) .Values.jobManager.exec.warmSpare }}yes{{ end -}}
 {{- end -}}
 
+{{- /* A size in bytes, in Flink's words or Kubernetes'; nothing for what is not understood. */ -}}
+{{- define "holdfast.bytes" -}}
+{{- $units := dict "" 1 "b" 1 "k" 1024 "kb" 1024 "m" 1048576 "mb" 1048576 "g" 1073741824 "gb" 1073741824
+  "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "K" 1000 "M" 1000000 "G" 1000000000 -}}
+{{- $size := kindIs "string" . | ternary (toString .) (int64 . | toString) -}}
+{{- $number := regexFind "^[0-9]+" $size -}}
+{{- $unit := trimPrefix $number $size | trim -}}
+{{- if and $number (hasKey $units $unit) }}{{ mul (int64 $number) (get $units $unit) }}{{ end -}}
+{{- end -}}
+
+{{- /* Refuses a memory limit that cannot hold a spare: the kernel would kill one of the two, sooner or later. */ -}}
+{{- define "holdfast.spareFits" -}}
+{{- if include "holdfast.spare" . -}}
+{{- $size := get .Values.flink.configuration "jobmanager.memory.process.size" | default "" -}}
+{{- $limit := (.Values.jobManager.resources.limits | default dict).memory | default "" -}}
+{{- $one := include "holdfast.bytes" $size -}}
+{{- $all := include "holdfast.bytes" $limit -}}
+{{- if and $one $all (lt (int64 $all) (mul 2 (int64 $one))) -}}
+{{- fail (printf "jobManager.exec.warmSpare needs room for two JobManagers: jobManager.resources.limits.memory is %v, and flink.configuration has jobmanager.memory.process.size %v for each. Set the limit (and the request) to %dMi, or the size to half of the limit" $limit $size (div (add (mul 2 (int64 $one)) 1048575) 1048576)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "holdfast.install" -}}
 {{- $ := .root -}}
 name: install-adapter

@@ -1,5 +1,6 @@
 {{- /* The spec of the Job. Its hash is part of the Job's name: a Job cannot be changed, so a change makes another one. */ -}}
 {{- define "holdfast.jobSpec" -}}
+{{- include "holdfast.spareFits" . -}}
 completions: 1
 parallelism: 1
 # How often a job may fail over in its whole life is not for a counter to decide. Restarts of both containers count.
@@ -97,6 +98,10 @@ template:
         env:
           - name: POD_IP
             valueFrom: {fieldRef: {fieldPath: status.podIP}}
+          {{- if include "holdfast.exec" . }}
+          # How the JobManager is started without scripts: a new container of this pod need not learn it again.
+          - {name: HOLDFAST_STATE_DIR, value: /var/lib/holdfast}
+          {{- end }}
           {{- with .Values.flink.env }}
           {{- toYaml . | nindent 10 }}
           {{- end }}
@@ -124,8 +129,15 @@ template:
           {{- include "holdfast.flinkSecurity" . | nindent 10 }}
         volumeMounts:
           {{- include "holdfast.flinkMounts" . | nindent 10 }}
+          {{- if include "holdfast.exec" . }}
+          - {name: exec-state, mountPath: /var/lib/holdfast}
+          {{- end }}
     volumes:
       {{- include "holdfast.flinkVolumes" . | nindent 6 }}
+      {{- if include "holdfast.exec" . }}
+      - name: exec-state
+        emptyDir: {sizeLimit: 16Mi}
+      {{- end }}
       # What a service account's pod is usually given, by name: for one container instead of all.
       - name: api-token
         projected:
