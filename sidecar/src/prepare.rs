@@ -10,7 +10,7 @@
 //! | which Flink | `home.rs` |
 //! | the run: start, kill, recover and record, recover with the archive | `training.rs` |
 //! | its processes | `child.rs` |
-//! | what the archive was good for | [`classes`] |
+//! | what the archive was good for, and what is loaded ahead | [`classes`] |
 //! | whether it fits a command line, later | [`crate::exec::archive`] |
 //!
 //! # What it must never do
@@ -99,15 +99,14 @@ pub async fn run(options: Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Prepa
     let work = Work::new(options.keep.as_deref()).map_err(PrepareError::Usage)?;
     let trained = training::run(&home, work.path(), tell).await;
     let trained = trained.map_err(|error| PrepareError::Failed(work.explain(error)))?;
-    let (archive_bytes, rpc_jar_bytes) =
-        put(&trained, &home, &archive, &place).map_err(PrepareError::Failed)?;
+    let manifest = put(&trained, &home, &archive, &place).map_err(PrepareError::Failed)?;
     tell(&format!("{} is made", archive.display()));
     Ok(Prepared {
         archive,
-        archive_bytes,
-        rpc_jar_bytes,
-        flink: home.version,
-        java_version: trained.java_version,
+        archive_bytes: manifest.archive_bytes,
+        rpc_jar_bytes: manifest.rpc_jar_bytes.unwrap_or_default(),
+        flink: manifest.flink,
+        java_version: manifest.java_version,
         classes: trained.classes,
         recovery_without_ms: trained.without_ms,
         recovery_with_ms: trained.with_ms,
@@ -124,23 +123,22 @@ fn directory_of(archive: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Puts jar, archive and manifest in place, each aside first and renamed. What is still aside is removed on an error. The manifest comes
-/// last: until it is there the old one stands beside new files, whose lengths it does not have, so that nothing is used. Answers with
-/// the lengths of archive and jar.
-fn put(trained: &Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Result<(u64, u64)> {
+/// Puts archive, what belongs to it, and manifest in place, each aside first and renamed. What is still aside is removed on an error. The
+/// manifest comes last: until it is there the old one stands beside new files, whose lengths it does not have, so that nothing is used.
+fn put(trained: &Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Result<Manifest> {
     let aside = |what: &str| Aside(place.join(format!(".holdfast-{}.{what}", std::process::id())));
-    let (new, new_jar, new_manifest) = (aside("jsa"), aside("rpc.jar"), aside("json"));
+    let (new, new_jar, new_classes, new_manifest) =
+        (aside("jsa"), aside("rpc.jar"), aside("classes"), aside("json"));
     let copy = |from: &Path, to: &Aside| {
         std::fs::copy(from, &to.0).with_context(|| format!("cannot write {}", to.0.display()))
     };
-    let archive_bytes = copy(&trained.archive, &new)?;
-    let rpc_jar_bytes = copy(&trained.rpc_jar, &new_jar)?;
     let manifest = Manifest {
         holdfast: env!("CARGO_PKG_VERSION").to_owned(),
         flink: home.version.clone(),
         made_by: "holdfast prepare: dynamic archive of one recovery of the training job".to_owned(),
-        archive_bytes,
-        rpc_jar_bytes: Some(rpc_jar_bytes),
+        archive_bytes: copy(&trained.archive, &new)?,
+        rpc_jar_bytes: Some(copy(&trained.rpc_jar, &new_jar)?),
+        classes_bytes: Some(copy(&trained.ahead, &new_classes)?),
         java_version: trained.java_version.clone(),
         made_for: trained.made_for.clone(),
     };
@@ -149,14 +147,15 @@ fn put(trained: &Trained, home: &FlinkHome, archive: &Path, place: &Path) -> Res
         .with_context(|| format!("cannot write {}", new_manifest.0.display()))?;
     rename_all([
         (&new_jar, &archive::rpc_jar_of(archive)),
+        (&new_classes, &archive::classes_of(archive)),
         (&new, archive),
         (&new_manifest, &archive::manifest_of(archive)),
     ])
     .with_context(|| format!("cannot put the archive at {}", archive.display()))?;
-    Ok((archive_bytes, rpc_jar_bytes))
+    Ok(manifest)
 }
 
-fn rename_all(renames: [(&Aside, &Path); 3]) -> Result<()> {
+fn rename_all(renames: [(&Aside, &Path); 4]) -> Result<()> {
     for (place, (aside, to)) in renames.into_iter().enumerate() {
         std::fs::rename(&aside.0, to).with_context(|| match place {
             0 => format!("{} cannot be replaced", to.display()),
@@ -223,12 +222,14 @@ mod tests {
     fn trained(work: &Path, place: &Path) -> (Trained, FlinkHome, PathBuf) {
         std::fs::write(work.join("new.jsa"), "new archive").unwrap();
         std::fs::write(work.join("new.jar"), "new jar").unwrap();
+        std::fs::write(work.join("classes"), "new list").unwrap();
         let archive = place.join("jobmanager.jsa");
         std::fs::write(&archive, "old archive").unwrap();
         let stamp = FileStamp { path: "/jdk/lib/modules".into(), bytes: 1, modified_s: 1 };
         let trained = Trained {
             archive: work.join("new.jsa"),
             rpc_jar: work.join("new.jar"),
+            ahead: work.join("classes"),
             java_version: "17".to_owned(),
             made_for: Surroundings { java: "/jdk/bin/java".into(), modules: stamp, class_path: Vec::new() },
             classes: Classes::default(),
@@ -246,14 +247,21 @@ mod tests {
         names
     }
 
+    const ALL: [&str; 4] =
+        ["jobmanager.jsa", "jobmanager.jsa.classes", "jobmanager.jsa.json", "jobmanager.jsa.rpc.jar"];
+
     #[test]
     fn a_new_archive_takes_the_place_of_an_old_one_with_all_that_belongs_to_it() {
         let (work, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (trained, home, archive) = trained(work.path(), place.path());
-        assert_eq!(put(&trained, &home, &archive, place.path()).unwrap(), (11, 7));
-        assert_eq!(names(place.path()), ["jobmanager.jsa", "jobmanager.jsa.json", "jobmanager.jsa.rpc.jar"]);
+        let manifest = put(&trained, &home, &archive, place.path()).unwrap();
+        assert_eq!(
+            (manifest.archive_bytes, manifest.rpc_jar_bytes, manifest.classes_bytes),
+            (11, Some(7), Some(8))
+        );
+        assert_eq!(names(place.path()), ALL);
         assert_eq!(std::fs::read_to_string(&archive).unwrap(), "new archive");
-        assert_eq!(Manifest::read(&manifest_of(&archive)).unwrap().archive_bytes, 11);
+        assert_eq!(Manifest::read(&manifest_of(&archive)).unwrap(), manifest);
     }
 
     #[test]
@@ -276,6 +284,6 @@ mod tests {
         std::fs::create_dir(manifest_of(&archive)).unwrap();
         let error = put(&trained, &home, &archive, place.path()).unwrap_err();
         assert!(format!("{error:#}").contains("run `holdfast prepare` again"), "{error:#}");
-        assert_eq!(names(place.path()), ["jobmanager.jsa", "jobmanager.jsa.json", "jobmanager.jsa.rpc.jar"]);
+        assert_eq!(names(place.path()), ALL);
     }
 }

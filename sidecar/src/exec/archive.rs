@@ -27,6 +27,9 @@ pub struct Manifest {
     /// The length of the RPC system's jar beside it ([`rpc_jar_of`]); `None`: there is none.
     #[serde(default)]
     pub rpc_jar_bytes: Option<u64>,
+    /// The length of the list of classes beside it ([`classes_of`]); `None`: there is none.
+    #[serde(default)]
+    pub classes_bytes: Option<u64>,
     /// What the JVM says it is (`java -version`), for people.
     pub java_version: String,
     /// What it fits.
@@ -96,7 +99,7 @@ pub enum NotUsed {
         /// What is wrong in it.
         reason: String,
     },
-    /// The archive, or the jar beside it, is another file than the manifest's.
+    /// The archive, or a file beside it, is another one than the manifest's.
     #[error("{path} has {found} bytes, and the manifest says {recorded}; `holdfast prepare` makes all of it anew",
             path = path.display())]
     OtherFile {
@@ -161,14 +164,19 @@ pub fn fits(archive: &Path, launch: Launch<'_>) -> Result<Vec<String>, NotUsed> 
     }
     let manifest = Manifest::read(&manifest_of(archive))?;
     still_there(archive, manifest.archive_bytes)?;
-    let rpc_jar = manifest.rpc_jar_bytes.map(|bytes| (rpc_jar_of(archive), bytes));
-    if let Some((rpc_jar, bytes)) = &rpc_jar {
-        still_there(rpc_jar, *bytes)?;
-    }
     let present = Surroundings::of(launch.java, launch.class_path)?;
     manifest.made_for.still_hold(&present)?;
     let mut options = options(archive);
-    options.extend(rpc_jar.map(|(rpc_jar, _)| rpc_jar_option(&rpc_jar)));
+    if let Some(bytes) = manifest.rpc_jar_bytes {
+        let rpc_jar = rpc_jar_of(archive);
+        still_there(&rpc_jar, bytes)?;
+        options.push(rpc_jar_option(&rpc_jar));
+    }
+    if let Some(bytes) = manifest.classes_bytes {
+        let classes = classes_of(archive);
+        still_there(&classes, bytes)?;
+        options.push(classes_option(&classes));
+    }
     Ok(options)
 }
 
@@ -191,6 +199,11 @@ pub fn rpc_jar_of(archive: &Path) -> PathBuf {
     beside(archive, ".rpc.jar")
 }
 
+/// Where the list of classes is that a recovery loads, in its order; see [`Manifest::classes_bytes`].
+pub fn classes_of(archive: &Path) -> PathBuf {
+    beside(archive, ".classes")
+}
+
 fn beside(archive: &Path, suffix: &str) -> PathBuf {
     let mut name = archive.as_os_str().to_owned();
     name.push(suffix);
@@ -207,6 +220,14 @@ pub(crate) fn options(archive: &Path) -> Vec<String> {
 /// By this option the adapter's `PreparedRpcSystemLoader` finds the jar. Without it Flink unpacks it at each start.
 pub(crate) fn rpc_jar_option(rpc_jar: &Path) -> String {
     format!("-Dholdfast.rpc-jar={}", rpc_jar.display())
+}
+
+/// What an option that names a list of classes begins with. The adapter's `ClassesAhead`, which has to be the main class, loads them
+/// on a second thread while Flink starts. Without a value it does nothing.
+pub(crate) const CLASSES_OPTION: &str = "-Dholdfast.classes=";
+
+pub(crate) fn classes_option(classes: &Path) -> String {
+    format!("{CLASSES_OPTION}{}", classes.display())
 }
 
 /// The first option that is about archives.
@@ -320,6 +341,7 @@ mod tests {
             }
             fs::write(place.archive(), "classes").unwrap();
             fs::write(rpc_jar_of(&place.archive()), "rpcs").unwrap();
+            fs::write(classes_of(&place.archive()), "names").unwrap();
             let made_for = Surroundings::of(&place.path("jdk/bin/java"), &place.class_path()).unwrap();
             let text = |text: &str| text.to_owned();
             let manifest = Manifest {
@@ -328,6 +350,7 @@ mod tests {
                 made_by: text("a test"),
                 archive_bytes: 7,
                 rpc_jar_bytes: Some(4),
+                classes_bytes: Some(5),
                 java_version: text("17"),
                 made_for,
             };
@@ -359,8 +382,9 @@ mod tests {
         let options = place.fits(&place.class_path()).unwrap();
         let file = format!("-XX:SharedArchiveFile={}", place.archive().display());
         let rpc_jar = format!("-Dholdfast.rpc-jar={}.rpc.jar", place.archive().display());
+        let classes = format!("-Dholdfast.classes={}.classes", place.archive().display());
         let own = [file.as_str(), "-Xshare:auto", "-Xlog:cds*=off"];
-        assert_eq!(options, [&own[..], &LATER_C2, &[&rpc_jar]].concat());
+        assert_eq!(options, [&own[..], &LATER_C2, &[&rpc_jar, &classes]].concat());
     }
 
     #[test]
@@ -416,16 +440,17 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_without_the_jar_that_was_made_with_it_is_not_used() {
-        let place = Place::new();
-        let rpc_jar = rpc_jar_of(&place.archive());
-        fs::write(&rpc_jar, "half a jar").unwrap();
-        let other = NotUsed::OtherFile { path: rpc_jar.clone(), found: 10, recorded: 4 };
-        assert_eq!(place.fits(&place.class_path()), Err(other));
-        fs::remove_file(&rpc_jar).unwrap();
-        assert!(
-            matches!(place.fits(&place.class_path()), Err(NotUsed::Unreadable { path, .. }) if path == rpc_jar)
-        );
+    fn an_archive_without_what_was_made_with_it_is_not_used() {
+        for (beside, recorded) in [(rpc_jar_of as fn(&Path) -> PathBuf, 4), (classes_of, 5)] {
+            let place = Place::new();
+            let beside = beside(&place.archive());
+            fs::write(&beside, "half of it").unwrap();
+            let other = NotUsed::OtherFile { path: beside.clone(), found: 10, recorded };
+            assert_eq!(place.fits(&place.class_path()), Err(other));
+            fs::remove_file(&beside).unwrap();
+            let fits = place.fits(&place.class_path());
+            assert!(matches!(fits, Err(NotUsed::Unreadable { path, .. }) if path == beside));
+        }
     }
 
     #[test]

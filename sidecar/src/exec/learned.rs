@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
+use super::archive::CLASSES_OPTION;
 use super::fingerprint::Fingerprint;
 
 /// How a JobManager is started without its scripts.
@@ -145,10 +146,16 @@ impl LearnedCommand {
     }
 
     /// The arguments with `options` first among those of the JVM, and `properties` of Flink, which win over the
-    /// configuration's. `None`: Flink's own arguments are not recognized, so properties cannot be put among them.
+    /// configuration's. An option that names a list of classes brings the main class that reads it.
+    /// `None`: Flink's own arguments are not recognized, so properties cannot be put among them.
     pub fn arguments_with(&self, options: &[String], properties: &[String]) -> Option<Vec<String>> {
         let mut arguments = options.to_vec();
         arguments.extend_from_slice(&self.arguments);
+        if options.iter().any(|option| option.starts_with(CLASSES_OPTION))
+            && let Some(main_class) = main_class(&arguments)
+        {
+            arguments.insert(main_class, CLASSES_AHEAD.to_owned());
+        }
         if !properties.is_empty() {
             let found =
                 arguments.iter().position(|argument| CONFIGURATION_OPTIONS.contains(&argument.as_str()))?;
@@ -187,6 +194,16 @@ fn beside(file: &Path) -> PathBuf {
     }
     file.with_file_name(name)
 }
+
+/// Where the main class is, in a command line like those that Flink's scripts end in: behind the class path.
+fn main_class(arguments: &[String]) -> Option<usize> {
+    let class_path = arguments.iter().position(|argument| CLASS_PATH_OPTIONS.contains(&argument.as_str()))?;
+    let main_class = class_path + 2;
+    arguments.get(main_class).filter(|class| !class.starts_with(['-', '@'])).map(|_| main_class)
+}
+
+/// The adapter's main class that runs the one behind it, and loads classes ahead of that.
+const CLASSES_AHEAD: &str = "io.holdfast.flink.ClassesAhead";
 
 /// By this option Flink's scripts tell the logging configuration where the log is, and the web UI finds it.
 const LOG_FILE: &str = "-Dlog.file=";
@@ -317,6 +334,22 @@ mod tests {
         assert_eq!(arguments, expected, "what follows is the program's");
         assert_eq!(with_log_of_its_own(strings(&["-Dlog.file=log"])), ["-Dlog.file=log-spare"]);
         assert_eq!(with_log_of_its_own(strings(&["-Xmx1g"])), ["-Xmx1g"]);
+    }
+
+    #[test]
+    fn a_list_of_classes_brings_the_main_class_that_reads_it() {
+        let option = strings(&["-Dholdfast.classes=/a.jsa.classes"]);
+        let with = |words: &[&str]| {
+            let learned = LearnedCommand { arguments: strings(words), ..learned() };
+            learned.arguments_with(&option, &[]).unwrap().join(" ")
+        };
+        assert_eq!(
+            with(&["-Xmx1g", "-classpath", "/a.jar", "Entry", "--configDir", "/c"]),
+            "-Dholdfast.classes=/a.jsa.classes -Xmx1g -classpath /a.jar io.holdfast.flink.ClassesAhead Entry --configDir /c"
+        );
+        for other in [&["-cp", "/a.jar", "-Xmx1g", "Entry"][..], &["-jar", "mine.jar"], &["-cp", "/a.jar"]] {
+            assert!(!with(other).contains("ClassesAhead"), "{other:?} is not what Flink's scripts end in");
+        }
     }
 
     #[test]

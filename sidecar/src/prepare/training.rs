@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use self::watch::Watched;
 use super::child::Child;
-use super::classes::Classes;
+use super::classes::{self, Classes};
 use super::home::FlinkHome;
 use crate::config::Config;
 use crate::exec::archive::{self, Surroundings};
@@ -33,6 +33,8 @@ use crate::settings::Settings;
 pub(super) struct Trained {
     pub(super) archive: PathBuf,
     pub(super) rpc_jar: PathBuf,
+    /// The list of classes that are loaded ahead.
+    pub(super) ahead: PathBuf,
     pub(super) made_for: Surroundings,
     pub(super) java_version: String,
     pub(super) classes: Classes,
@@ -126,15 +128,17 @@ impl Training<'_> {
         self.say(&format!("recovered without an archive: all tasks ran after {without_ms} ms"));
 
         let rpc_jar = self.unpack(&learned).await?;
-        let archive = self.record(&learned, &rpc_jar).await?;
+        let (archive, ahead) = self.record(&learned, &rpc_jar).await?;
 
-        let (mut archived, with_ms, classes) = self.verify(&learned, &archive, &rpc_jar).await?;
+        let mut options = archive::options(&archive);
+        options.extend([archive::rpc_jar_option(&rpc_jar), archive::classes_option(&ahead)]);
+        let (mut archived, with_ms, classes) = self.verify(&learned, options).await?;
         archived.kill().await?;
         self.say(&format!(
             "recovered with it: all tasks ran after {with_ms} ms; {} of {} classes came out of archives",
             classes.from_archive, classes.loaded
         ));
-        Ok(Trained { archive, rpc_jar, made_for, java_version, classes, without_ms, with_ms })
+        Ok(Trained { archive, rpc_jar, ahead, made_for, java_version, classes, without_ms, with_ms })
     }
 
     /// Unpacks the jar of the RPC system, which lies inside another one.
@@ -156,15 +160,23 @@ impl Training<'_> {
         Ok(rpc_jar)
     }
 
-    /// Recovers the job with a JVM that writes down its classes when it ends.
-    async fn record(&self, learned: &LearnedCommand, rpc_jar: &Path) -> Result<PathBuf> {
-        let archive = self.work.join("jobmanager.jsa");
+    /// Recovers the job with a JVM that writes down its classes when it ends. Answers with the archive, and with the list of those
+    /// that it had loaded when the job ran.
+    async fn record(&self, learned: &LearnedCommand, rpc_jar: &Path) -> Result<(PathBuf, PathBuf)> {
+        let (archive, ahead) = (self.work.join("jobmanager.jsa"), self.work.join("classes"));
+        let log = self.work.join("log/recorded-classes.log");
         let options = [
             format!("-XX:ArchiveClassesAtExit={}", archive.display()),
             "-Xlog:cds*=off".to_owned(),
             archive::rpc_jar_option(rpc_jar),
+            // Nothing yet; its main class is to be in the archive, too.
+            archive::CLASSES_OPTION.to_owned(),
+            log_of_classes(&log),
         ];
         let (mut recording, _) = self.recover("recorded", learned, &options).await?;
+        let names = open(&log).and_then(|log| Ok(classes::names(log)?));
+        let written = names.and_then(|names| Ok(std::fs::write(&ahead, names)?));
+        written.with_context(|| format!("cannot make {} of {}", ahead.display(), log.display()))?;
         self.watched(&mut recording, None).touched().await?;
         self.say("recovered for the record; its JVM writes the archive");
         let status = recording.terminate(DUMP_LIMIT).await?;
@@ -175,22 +187,19 @@ impl Training<'_> {
              collector or an agent? Its last words:\n{}",
             recording.last_words()
         );
-        Ok(archive)
+        Ok((archive, ahead))
     }
 
     /// Recovers the job with the archive, and counts where its classes came from.
     async fn verify(
         &self,
         learned: &LearnedCommand,
-        archive: &Path,
-        rpc_jar: &Path,
+        mut options: Vec<String>,
     ) -> Result<(Child, u64, Classes)> {
         let log = self.work.join("log/classes.log");
-        let mut options = archive::options(archive);
-        options.push(archive::rpc_jar_option(rpc_jar));
-        options.push(format!("-Xlog:class+load:file={}:none:filecount=0", log.display()));
+        options.push(log_of_classes(&log));
         let (running, with_ms) = self.recover("archived", learned, &options).await?;
-        let read = File::open(&log).and_then(|file| Classes::count(BufReader::new(file)));
+        let read = open(&log).and_then(|log| Ok(Classes::count(log)?));
         let classes = read.with_context(|| format!("cannot read {}", log.display()))?;
         ensure!(
             classes.of_flink_from_archive > 0,
@@ -294,6 +303,15 @@ impl Training<'_> {
     fn say(&self, line: &str) {
         (self.tell)(line);
     }
+}
+
+/// The JVM's option that writes what [`classes`] reads.
+fn log_of_classes(log: &Path) -> String {
+    format!("-Xlog:class+load:file={}:none:filecount=0", log.display())
+}
+
+fn open(log: &Path) -> Result<BufReader<File>> {
+    Ok(BufReader::new(File::open(log)?))
 }
 
 /// What is known to keep a JVM from writing an archive.
