@@ -150,7 +150,7 @@ impl Wishes {
                     )
                 })
             }
-            SavepointEnd::Failed => must(placed || served.is_none(), SAVEPOINT_TOLD, || {
+            SavepointEnd::Failed => must(*placed || served.is_none(), SAVEPOINT_TOLD, || {
                 format!("{trigger} is said to have failed, and savepoint {served:?} was made for it")
             }),
             SavepointEnd::Unknown => Ok(()),
