@@ -1,80 +1,15 @@
 //! Savepoints: those that the JobManager tells of, and those that are taken through the sidecar.
 
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use http::StatusCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sidecar::settings::Settings;
-use tokio::net::TcpListener;
 
+use super::flink::{Shared, done, flink, savepoint};
 use super::support::{JOB, JobManager, Sidecar, problem};
-
-/// What a JobManager's REST API says, and what it was asked to do.
-#[derive(Default)]
-struct Flink {
-    savepoints: Vec<Value>,
-    restored: Value,
-    operation: Value,
-    orders: Vec<(String, Value)>,
-    runs: Vec<&'static str>,
-    gone: bool,
-    looks: u32,
-}
-
-type Shared = Arc<Mutex<Flink>>;
-
-fn savepoint(id: u64, place: &str) -> Value {
-    json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": true, "trigger_timestamp": 1_000,
-        "latest_ack_timestamp": 1_100, "external_path": place, "discarded": false})
-}
-
-/// Speaks for a JobManager; gives its URL.
-async fn flink(shared: Shared) -> String {
-    let overview = async |State(flink): State<Shared>| {
-        let jobs: Vec<Value> = flink
-            .lock()
-            .unwrap()
-            .runs
-            .iter()
-            .map(|jid| json!({"jid": jid, "name": "orders", "state": "RUNNING"}))
-            .collect();
-        Json(json!({"jobs": jobs}))
-    };
-    let checkpoints = async |State(flink): State<Shared>| {
-        let mut flink = flink.lock().unwrap();
-        flink.looks += 1;
-        if flink.gone {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        Ok(Json(json!({"latest": {"savepoint": flink.savepoints.first(), "restored": flink.restored},
-            "history": flink.savepoints})))
-    };
-    let order = async |State(flink): State<Shared>,
-                       Path((_, call)): Path<(String, String)>,
-                       Json(body): Json<Value>| {
-        let answer = json!({"request-id": body["triggerId"]});
-        flink.lock().unwrap().orders.push((call, body));
-        (StatusCode::ACCEPTED, Json(answer))
-    };
-    let operation = async |State(flink): State<Shared>| match &flink.lock().unwrap().operation {
-        Value::Null => Err(StatusCode::NOT_FOUND),
-        operation => Ok(Json(operation.clone())),
-    };
-    let router = Router::new()
-        .route("/jobs/overview", get(overview))
-        .route("/jobs/{job}/checkpoints", get(checkpoints))
-        .route("/jobs/{job}/{call}", post(order))
-        .route("/jobs/{job}/savepoints/{trigger}", get(operation))
-        .with_state(shared);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    tokio::spawn(async { axum::serve(listener, router).await });
-    url
-}
 
 /// A sidecar with a granted JobManager that publishes this REST address.
 async fn leading(shared: &Shared, observe_interval: &str) -> (Sidecar, JobManager, u64) {
@@ -175,6 +110,50 @@ async fn a_jobs_last_savepoint_is_known_even_if_flinks_first_answer_is_an_old_on
     sidecar.stop().await;
 }
 
+/// Tells the end of the job, and shows the savepoint so long after the sidecar looked first. How long the answer took.
+async fn end_with_a_savepoint_that_shows_after(shared: &Shared, hidden: Duration) -> (bool, Duration) {
+    let (sidecar, _job_manager, epoch) = leading(shared, "1h").await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let told = Instant::now();
+    let written = tokio::spawn(sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send());
+    let later = shared.clone();
+    let shows = tokio::spawn(async move {
+        tokio::time::sleep(hidden).await;
+        later.lock().unwrap().savepoints = vec![savepoint(9, "file:/savepoints/savepoint-9")];
+    });
+    assert_eq!(written.await.unwrap().unwrap().status(), 201);
+    let took = told.elapsed();
+    shows.abort();
+    let is_known = known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some();
+    sidecar.stop().await;
+    (is_known, took)
+}
+
+#[tokio::test]
+async fn a_jobs_end_waits_for_as_long_as_flinks_configuration_says_that_its_answers_may_be_old() {
+    let shared = Shared::default();
+    shared.lock().unwrap().configuration = vec![("web.refresh-interval", "5 s")];
+    let (is_known, took) = end_with_a_savepoint_that_shows_after(&shared, Duration::from_secs(4)).await;
+    assert!(is_known && took >= Duration::from_secs(5), "{is_known}, {took:?}");
+}
+
+#[tokio::test]
+async fn a_jobs_end_waits_no_longer_than_flinks_configuration_says_and_no_longer_than_ten_seconds() {
+    let short = Shared::default();
+    let (cache, web) = ("rest.cache.checkpoint-statistics.timeout", "web.refresh-interval");
+    short.lock().unwrap().configuration = vec![(web, "1 h"), (cache, "100")];
+    let long = Shared::default();
+    long.lock().unwrap().configuration = vec![(web, "1 h")];
+    let never = Duration::from_secs(3_600);
+    let ((_, short), (_, long)) = tokio::join!(
+        end_with_a_savepoint_that_shows_after(&short, never),
+        end_with_a_savepoint_that_shows_after(&long, never)
+    );
+    assert!(short < Duration::from_secs(3), "{short:?}");
+    assert!((10..13).contains(&long.as_secs()), "{long:?}");
+}
+
 #[tokio::test]
 async fn a_result_is_recorded_even_if_the_job_cannot_be_observed_any_more() {
     let shared = Shared::default();
@@ -189,13 +168,8 @@ async fn a_result_is_recorded_even_if_the_job_cannot_be_observed_any_more() {
 
 #[tokio::test]
 async fn a_savepoint_that_is_done_is_in_the_ledger_with_the_id_that_flink_gave_it() {
-    let shared = Shared::default();
     let place = "file:/savepoints/savepoint-5";
-    {
-        let mut flink = shared.lock().unwrap();
-        (flink.runs, flink.savepoints) = (vec![JOB], vec![savepoint(5, place)]);
-        flink.operation = json!({"status": {"id": "COMPLETED"}, "operation": {"location": place}});
-    }
+    let shared = done(5, place);
     let (sidecar, _job_manager, _) = leading(&shared, "1h").await;
     let id = take(&sidecar, json!({"target_directory": "file:/savepoints", "format": "NATIVE"})).await;
     let taken = ended(&sidecar, &id).await;
@@ -213,15 +187,56 @@ async fn a_savepoint_that_is_done_is_in_the_ledger_with_the_id_that_flink_gave_i
     sidecar.stop().await;
 }
 
+/// A savepoint that Flink says is done, and that its statistics do not show: more were made since than they hold.
+fn done_unseen(place: &str) -> Shared {
+    let shared = done(7, place);
+    shared.lock().unwrap().savepoints.clear();
+    shared
+}
+
+#[tokio::test]
+async fn a_savepoint_that_flink_does_not_show_is_recorded_with_the_id_in_its_own_metadata_file() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snapshot/fixtures/whole");
+    let directory = fixtures.join("2.2.1-stop-with-savepoint").canonicalize().unwrap();
+    let place = format!("file:{}", directory.display());
+    let (sidecar, _job_manager, _) = leading(&done_unseen(&place), "1h").await;
+    let id = take(&sidecar, json!({})).await;
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("completed"), &json!(true)), "{taken}");
+    assert_eq!((&taken["checkpoint_id"], &taken["external_pointer"]), (&json!(7), &json!(place)), "{taken}");
+    let recorded =
+        known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 7).expect("it is recorded");
+    assert_eq!(
+        (&recorded["kind"], &recorded["external_pointer"]),
+        (&json!("savepoint"), &json!(place)),
+        "{recorded}"
+    );
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_savepoint_whose_id_nobody_tells_is_complete_and_not_recorded_and_says_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", directory.path().join("savepoint-7").display());
+    let (sidecar, _job_manager, _) = leading(&done_unseen(&place), "1h").await;
+    let id = take(&sidecar, json!({})).await;
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("completed"), &json!(false)), "{taken}");
+    assert_eq!(
+        (&taken["checkpoint_id"], &taken["external_pointer"]),
+        (&json!(null), &json!(place)),
+        "{taken}"
+    );
+    let detail = taken["detail"].as_str().unwrap();
+    assert!(detail.contains("_metadata is not there"), "{taken}");
+    assert!(detail.contains(&format!("holdfast reset --to {place}")), "{taken}");
+    sidecar.stop().await;
+}
+
 #[tokio::test]
 async fn a_stop_is_done_when_the_job_has_ended() {
-    let shared = Shared::default();
     let place = "file:/savepoints/savepoint-5";
-    {
-        let mut flink = shared.lock().unwrap();
-        (flink.runs, flink.savepoints) = (vec![JOB], vec![savepoint(5, place)]);
-        flink.operation = json!({"status": {"id": "COMPLETED"}, "operation": {"location": place}});
-    }
+    let shared = done(5, place);
     let (sidecar, _job_manager, epoch) = leading(&shared, "1h").await;
     let id = take(&sidecar, json!({"stop": true})).await;
     let path = format!("/v1/savepoints/{}", id.as_str().unwrap());
@@ -233,6 +248,41 @@ async fn a_stop_is_done_when_the_job_has_ended() {
     sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
     assert_eq!(ended(&sidecar, &id).await["status"], "completed");
     assert_eq!(shared.lock().unwrap().orders[0].0, "stop");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_whose_job_manager_is_gone_before_the_jobs_end_is_recorded_is_unknown_and_never_completed() {
+    let place = "file:/savepoints/savepoint-5";
+    let shared = done(5, place);
+    let (sidecar, job_manager, _) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({"stop": true})).await;
+    let path = format!("/v1/savepoints/{}", id.as_str().unwrap());
+    until(&sidecar, &path, |taken| (taken["external_pointer"] == place).then_some(())).await;
+    until(&sidecar, "/v1/snapshots", |answer| known(answer, 5)).await;
+    drop(job_manager);
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("unknown"), &json!(true)), "{taken}");
+    assert_eq!((&taken["external_pointer"], &taken["checkpoint_id"]), (&json!(place), &json!(5)), "{taken}");
+    let detail = taken["detail"].as_str().unwrap();
+    assert!(detail.contains("whether job") && detail.contains("holdfast snapshots show 5"), "{taken}");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_whose_job_manager_goes_right_after_the_jobs_end_is_recorded_is_completed() {
+    let place = "file:/savepoints/savepoint-5";
+    let shared = done(5, place);
+    let (sidecar, job_manager, epoch) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({"stop": true})).await;
+    until(&sidecar, "/v1/snapshots", |answer| known(answer, 5)).await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let written = sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
+    assert_eq!(written.status(), 201);
+    drop(job_manager);
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("completed"), &json!(true)), "{taken}");
     sidecar.stop().await;
 }
 
