@@ -163,11 +163,12 @@ pub fn judge(plan: &Plan) -> Judge {
     let oracles: Vec<Box<dyn Oracle>> = vec![
         Box::new(Epochs::default()),
         Box::new(Acknowledged::new()),
+        // Before whoever judges the same files by less: the deleted files of a pinned snapshot dangle, too.
+        Box::new(Wishes::default()),
         Box::new(Files::default()),
         Box::new(Objects::default()),
         Box::new(Restores::default()),
         Box::new(Plans::of(plan)),
-        Box::new(Wishes::default()),
         Box::new(Endings::of(plan)),
         Box::new(Output::of(&plan.job)),
         Box::new(Lease::of(plan)),

@@ -151,6 +151,16 @@ impl Wishes {
         }
     }
 
+    /// A rollout that was planned by a reset starts from what it was reset to, and from nothing that is newer.
+    fn check_started(log: &Log, epoch: u64, id: u64) -> Verdict {
+        let plan = log.last_of(epoch).and_then(|last| last.state.plan.as_ref());
+        let Some(plan) = plan.filter(|plan| plan.strategy == "reset") else { return Ok(()) };
+        let planned = plan.snapshot.as_ref().map(|snapshot| snapshot.id);
+        must(planned == Some(id), RESET_KEPT, || {
+            format!("epoch {epoch} starts from snapshot {id}, but its deployment was reset to {planned:?}")
+        })
+    }
+
     fn check_deleted(log: &Log, actor: &str, id: u64) -> Verdict {
         must(!log.newest().is_some_and(|newest| pins(newest).contains(&id)), PIN_KEPT, || {
             format!("{actor} deleted the files of snapshot {id}, which is pinned")
@@ -192,6 +202,7 @@ impl Oracle for Wishes {
                 }
                 self.check_told(seen.log, trigger, *end, *recorded, *id, *placed)
             }
+            Event::StartedFrom { epoch, id, .. } => Self::check_started(seen.log, *epoch, *id),
             Event::CheckpointFilesDeleted { id, .. } => Self::check_deleted(seen.log, &seen.entry.actor, *id),
             _ if seen.appended => self.appended(seen.log),
             _ => Ok(()),
