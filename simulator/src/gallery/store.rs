@@ -11,8 +11,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use serde_json::Value;
 
@@ -86,7 +86,9 @@ impl Tampered {
                 }
                 Ok(put)
             }
-            How::Lost | How::WrittenBehind | How::Lingering => self.store.put_opts(key, payload, options).await,
+            How::Lost | How::WrittenBehind | How::Lingering => {
+                self.store.put_opts(key, payload, options).await
+            }
         }
     }
 
@@ -260,6 +262,18 @@ mod tests {
         let header = serde_json::from_slice::<Value>(&bytes).unwrap()["header"].clone();
         assert_eq!((&header["sequence"], &header["follows"]), (&json!(3), &json!("b")));
         assert!(!create(&tampered, 2, "b").await, "its own earlier attempt");
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_is_said_to_be_there_and_cannot_be_read() {
+        let (_, tampered) = tampered(How::Lingering);
+        let gone = Path::from("flink/checkpoints/1/chk-7/part-1");
+        assert_eq!(tampered.head(&gone).await.expect("it is said to be there").size, PHANTOM_BYTES);
+        assert!(matches!(tampered.get(&gone).await, Err(Error::NotFound { .. })));
+        assert!(
+            create(&tampered, 1, "a").await && !create(&tampered, 1, "b").await,
+            "records are as they were"
+        );
     }
 
     #[tokio::test]

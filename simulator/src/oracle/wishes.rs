@@ -280,6 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rollout_after_a_reset_starts_from_what_it_was_reset_to_and_not_from_what_is_newer() {
+        let started = |strategy, id| {
+            let mut run = Run::new();
+            run.asks(&to_six());
+            if strategy == "reset" {
+                run.record(&reset(Draft::commit(1, "a"))).unwrap();
+                run.record(&reset(Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") })).unwrap();
+            } else {
+                run.record(&Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") }).unwrap();
+            }
+            run.record(&planned(strategy, 6)).unwrap();
+            let (job, offsets) = (JOB.to_owned(), BTreeMap::new());
+            run.show(Event::StartedFrom { job, epoch: 2, id, claimed: false, offsets })
+        };
+        assert_eq!(started("reset", 6), Ok(()));
+        assert_eq!(started("reset", 7), Err(RESET_KEPT));
+        assert_eq!(started("latest-state", 7), Ok(()), "another oracle's question");
+    }
+
+    #[test]
     fn a_reset_is_neither_made_up_nor_lost() {
         assert_eq!(Run::new().record(&reset(Draft::commit(1, "a"))), Err(RESET_KEPT));
         let mut run = Run::new();
