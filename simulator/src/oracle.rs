@@ -30,7 +30,7 @@
 //! | [`never-back`](property::NEVER_BACK) | a JobManager, and every restart of its tasks, restores the newest acknowledged checkpoint, a rollout the newest snapshot of the lineage; never nothing, unless the user wished so | P1, I7 |
 //! | [`plan-kept`](property::PLAN_KEPT) | a generation's restore plan is durable before a grant, and stays as it is | P1, design §7 |
 //! | [`plan-verified`](property::PLAN_VERIFIED) | a plan names no snapshot whose files were harmed before | P1 |
-//! | [`reset-kept`](property::RESET_KEPT) | a reset that was acknowledged is durable, and is what the next generation restores; nobody makes one up | design §7 |
+//! | [`reset-kept`](property::RESET_KEPT) | a reset that was acknowledged is durable, and is what the next generation plans and starts from; nobody makes one up | design §7 |
 //! | [`pin-kept`](property::PIN_KEPT) | a pinned snapshot stays, and its files with it, until a person lets it go | design §7 |
 //! | [`savepoint-told`](property::SAVEPOINT_TOLD) | what a person is told of a savepoint that they asked the product for is true | design §7, decision 0005 |
 //! | [`own-code`](property::OWN_CODE) | a job is made from a graph of its own generation and of its own code | FLINK-30527 |
@@ -163,11 +163,12 @@ pub fn judge(plan: &Plan) -> Judge {
     let oracles: Vec<Box<dyn Oracle>> = vec![
         Box::new(Epochs::default()),
         Box::new(Acknowledged::new()),
+        // Before whoever judges the same files by less: the deleted files of a pinned snapshot dangle, too.
+        Box::new(Wishes::default()),
         Box::new(Files::default()),
         Box::new(Objects::default()),
         Box::new(Restores::default()),
         Box::new(Plans::of(plan)),
-        Box::new(Wishes::default()),
         Box::new(Endings::of(plan)),
         Box::new(Output::of(&plan.job)),
         Box::new(Lease::of(plan)),

@@ -94,7 +94,7 @@ impl Checkpoints {
         let listed = readable.map(|answer| answer.json::<Listing>().checkpoints).unwrap_or_default();
         let mut completed = VecDeque::new();
         for Listed { id, pointer } in listed {
-            let unclaimed = pointer.properties == BASE64.encode(UNCLAIMED);
+            let unclaimed = pointer.properties == BASE64.encode(UNCLAIMED) && !adapter.forgets_ownership;
             let pointer = pointer.external_pointer;
             process.work(5, 40).await;
             match process.cluster.read_files(&pointer) {

@@ -63,6 +63,18 @@ pub struct Adapter {
     pub keeps_old_graphs: bool,
     /// The end of a job is not announced before its pointers are removed.
     pub end_is_not_said: bool,
+    /// What the plan says of whose the files are is not looked at: a rollout claims whatever it starts from.
+    pub claims_anyway: bool,
+    /// Whose the files of a restored snapshot are is known only to the JobManager that restored it (FLINK-26985).
+    pub forgets_ownership: bool,
+    /// In place of the plan's snapshot a rollout starts from the newest checkpoint that it finds in the bucket.
+    pub newest_in_the_folder: bool,
+    /// A savepoint that is asked for over REST and not there at once is said to have failed, and is taken all the same.
+    pub savepoints_time_out: bool,
+    /// What is restored is committed again, whether it was committed before or not.
+    pub commits_again: bool,
+    /// What is restored and was prepared before is not committed.
+    pub forgets_prepared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -181,6 +193,13 @@ impl Cluster {
     pub fn oldest_snapshot(&self) -> Option<(u64, String)> {
         let all = snapshots::all(&self.files);
         all.into_iter().min_by_key(|one| one.id).map(|one| (one.id, one.pointer))
+    }
+
+    /// The newest checkpoint whose files are whole: where it is.
+    pub(super) fn newest_checkpoint(&self) -> Option<String> {
+        let all = snapshots::all(&self.files);
+        let checkpoints = all.into_iter().filter(|one| snapshots::kind_of(&one.pointer) == Kind::Checkpoint);
+        checkpoints.max_by_key(|one| one.id).map(|one| one.pointer)
     }
 
     /// The user triggers a savepoint, as soon as a job runs that can take one. When that fails they leave it at that.

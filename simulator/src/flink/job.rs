@@ -175,6 +175,9 @@ impl Driver<'_> {
                 Vec::new()
             }
         };
+        if cluster.adapter().savepoints_time_out {
+            self.process.statistics.operation_failed(&request.trigger, "Ask timed out");
+        }
         self.requested = Some(request);
         [begun, self.master.poll(now_ms)].concat()
     }
@@ -182,6 +185,9 @@ impl Driver<'_> {
     /// The savepoint that somebody wanted over REST is there, or will not be. Nothing happens if nobody did.
     fn request_is_over(&mut self, how: Result<&str, &str>) {
         let Some(request) = self.requested.take() else { return };
+        if self.process.cluster.adapter().savepoints_time_out {
+            return;
+        }
         match how {
             Ok(location) => self.process.statistics.operation_done(&request.trigger, location),
             Err(why) => self.process.statistics.operation_failed(&request.trigger, why),

@@ -90,12 +90,17 @@ async fn plan(process: &Process, epoch: u64, settings: &mut Settings) -> Result<
     if answer.problem.is_some() {
         return Ok(());
     }
-    let plan = answer.json::<Plan>();
-    let path = plan.snapshot.map(|snapshot| snapshot.external_pointer);
+    let (plan, adapter) = (answer.json::<Plan>(), process.cluster.adapter());
+    let planned = plan.snapshot.map(|snapshot| snapshot.external_pointer);
+    let path = match adapter.newest_in_the_folder {
+        true => process.cluster.newest_checkpoint().or(planned),
+        false => planned,
+    };
+    let claims = plan.claim_mode == "CLAIM" || adapter.claims_anyway;
     match plan.restore {
         Restore::Given => {}
         Restore::Empty => *settings = Settings::default(),
-        Restore::Snapshot => *settings = Settings { path, claims: plan.claim_mode == "CLAIM" },
+        Restore::Snapshot => *settings = Settings { path, claims },
     }
     Ok(())
 }

@@ -205,8 +205,9 @@ impl TaskManager {
                         committed(trace, actor, job, &transaction, checkpoint);
                     }
                 }
+                Effect::CommitRestored { .. } if self.cluster.adapter().forgets_prepared => {}
                 Effect::CommitRestored { transaction, checkpoint } => {
-                    if self.cluster.commit_restored(&transaction) {
+                    if self.cluster.commit_restored(&transaction) || self.cluster.adapter().commits_again {
                         committed(trace, actor, job, &transaction, checkpoint);
                     }
                 }

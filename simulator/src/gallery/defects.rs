@@ -1,10 +1,13 @@
 //! The defects: what each one is, the story in which it shows, and how many seeds that may take.
 
 use super::stories::{
-    answers_lost_at_an_add, cancelled_then_rolled_out, job_manager_dies_while_it_cleans_up,
+    answers_lost_at_an_add, cancelled_harmed_and_rolled_out, cancelled_then_rolled_out,
+    job_manager_dies_before_the_sinks_know, job_manager_dies_while_it_cleans_up,
     job_manager_dies_with_three_checkpoints, leader_is_cut_off_from_the_api_server,
     leader_sleeps_through_a_takeover, newest_of_three_is_harmed_and_the_job_manager_dies, nothing,
-    other_code_and_the_job_manager_dies, rivals, savepoint_then_rolled_out, sidecar_dies,
+    other_code_and_the_job_manager_dies, reset_and_rolled_out, rivals,
+    rolled_out_from_a_savepoint_and_the_job_manager_dies, savepoint_is_asked_for_while_files_are_slow,
+    savepoint_is_pinned_and_rolled_out, savepoint_then_rolled_out, sidecar_dies,
     store_loses_requests_while_a_job_manager_starts, store_slower_than_a_request,
     tasks_go_back_behind_a_savepoint_and_all_is_made_anew,
 };
@@ -18,6 +21,8 @@ use crate::seed::Stream;
 pub(super) fn all() -> Vec<Defect> {
     let mut all = adapter();
     all.extend(rollouts());
+    all.extend(wishes());
+    all.extend(sinks());
     all.extend(stores());
     all.extend(elections());
     all
@@ -188,6 +193,81 @@ fn rollouts() -> Vec<Defect> {
             tasks_go_back_behind_a_savepoint_and_all_is_made_anew,
             5,
             &[property::NEVER_BACK],
+        ),
+    ]
+}
+
+/// What a person asked for, or owns.
+fn wishes() -> Vec<Defect> {
+    let lingers = Defect {
+        name: "deleted-files-linger",
+        incident: "Kodiqa-Solutions/VaultS3#34",
+        what: "the store says of a file that was deleted that it is there: a snapshot looks whole that is not",
+        planted: Planted { bucket: Some(store::How::Lingering), ..Planted::default() },
+        story: cancelled_harmed_and_rolled_out,
+        budget_seeds: 3,
+        properties: &[property::PLAN_VERIFIED],
+    };
+    vec![
+        adapter_does(
+            "claims-anyway",
+            "apache/streampark#2870",
+            "a rollout claims what it starts from although the plan says that it may not: its files go with the next checkpoint",
+            Adapter { claims_anyway: true, ..Adapter::default() },
+            savepoint_is_pinned_and_rolled_out,
+            3,
+            &[property::PIN_KEPT],
+        ),
+        adapter_does(
+            "ownership-is-forgotten",
+            "FLINK-26985",
+            "the next JobManager does not know any more that the files of what the job started from are the user's",
+            Adapter { forgets_ownership: true, ..Adapter::default() },
+            rolled_out_from_a_savepoint_and_the_job_manager_dies,
+            3,
+            &[property::SAVEPOINT_KEPT],
+        ),
+        adapter_does(
+            "newest-in-the-folder",
+            "FLINK-9043",
+            "a rollout starts from the newest checkpoint that is in the bucket, whatever its user reset the deployment to",
+            Adapter { newest_in_the_folder: true, ..Adapter::default() },
+            reset_and_rolled_out,
+            3,
+            &[property::RESET_KEPT],
+        ),
+        adapter_does(
+            "slow-is-failed",
+            "FLINK-27675",
+            "a savepoint that takes longer than a request may is said to have failed, and is made all the same",
+            Adapter { savepoints_time_out: true, ..Adapter::default() },
+            savepoint_is_asked_for_while_files_are_slow,
+            3,
+            &[property::SAVEPOINT_TOLD],
+        ),
+        lingers,
+    ]
+}
+
+fn sinks() -> Vec<Defect> {
+    vec![
+        adapter_does(
+            "commits-again",
+            "apache/iceberg#16008",
+            "a sink that is restored commits again what was committed before",
+            Adapter { commits_again: true, ..Adapter::default() },
+            job_manager_dies_with_three_checkpoints,
+            3,
+            &[property::EXACTLY_ONCE],
+        ),
+        adapter_does(
+            "prepared-is-dropped",
+            "apache/iceberg#14090",
+            "a sink that is restored forgets what it had prepared for the checkpoint",
+            Adapter { forgets_prepared: true, ..Adapter::default() },
+            job_manager_dies_before_the_sinks_know,
+            3,
+            &[property::EXACTLY_ONCE],
         ),
     ]
 }

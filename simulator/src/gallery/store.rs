@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use serde_json::Value;
 
@@ -37,7 +38,12 @@ pub(super) enum How {
     WrittenBehind,
     /// Each one is followed by the removal of what is too old, as somebody else sees it.
     Expired,
+    /// They are as they should be; but objects that are gone are still said to be there, with the length of some other one.
+    Lingering,
 }
+
+/// The length that an object has which is not there: longer than any of Flink's files in this world.
+const PHANTOM_BYTES: u64 = 65_536;
 
 /// So many of them go well between two that are lost.
 const LOST_EVERY: u64 = 9;
@@ -80,7 +86,9 @@ impl Tampered {
                 }
                 Ok(put)
             }
-            How::Lost | How::WrittenBehind => self.store.put_opts(key, payload, options).await,
+            How::Lost | How::WrittenBehind | How::Lingering => {
+                self.store.put_opts(key, payload, options).await
+            }
         }
     }
 
@@ -113,6 +121,19 @@ impl Tampered {
 
 fn generic(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Generic { store: "the gallery", source }
+}
+
+/// What is said of an object that is gone.
+fn phantom(key: &Path) -> GetResult {
+    let meta = ObjectMeta {
+        location: key.clone(),
+        last_modified: Default::default(),
+        size: PHANTOM_BYTES,
+        e_tag: None,
+        version: None,
+    };
+    let payload = GetResultPayload::Stream(stream::empty().boxed());
+    GetResult { payload, meta, range: 0..0, attributes: Default::default(), extensions: Default::default() }
 }
 
 /// The sequence of a log record's key.
@@ -159,7 +180,11 @@ impl ObjectStore for Tampered {
     }
 
     async fn get_opts(&self, key: &Path, options: GetOptions) -> Result<GetResult> {
-        self.store.get_opts(key, options).await
+        let asks_only = options.head;
+        match self.store.get_opts(key, options).await {
+            Err(Error::NotFound { .. }) if asks_only && self.how == How::Lingering => Ok(phantom(key)),
+            answer => answer,
+        }
     }
 
     fn delete_stream(&self, keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
@@ -237,6 +262,18 @@ mod tests {
         let header = serde_json::from_slice::<Value>(&bytes).unwrap()["header"].clone();
         assert_eq!((&header["sequence"], &header["follows"]), (&json!(3), &json!("b")));
         assert!(!create(&tampered, 2, "b").await, "its own earlier attempt");
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_is_said_to_be_there_and_cannot_be_read() {
+        let (_, tampered) = tampered(How::Lingering);
+        let gone = Path::from("flink/checkpoints/1/chk-7/part-1");
+        assert_eq!(tampered.head(&gone).await.expect("it is said to be there").size, PHANTOM_BYTES);
+        assert!(matches!(tampered.get(&gone).await, Err(Error::NotFound { .. })));
+        assert!(
+            create(&tampered, 1, "a").await && !create(&tampered, 1, "b").await,
+            "records are as they were"
+        );
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! The stories in which the defects show.
 
 use crate::plan::{
-    Fault, Harm, Plan, PodChoice, Point, Process, RestartStrategy, Restore, What, When, Which,
+    Chosen, Fault, Harm, Plan, PodChoice, Point, Process, RestartStrategy, Restore, What, When, Which,
 };
 use crate::seed::Stream;
 
@@ -122,6 +122,76 @@ pub(super) fn tasks_go_back_behind_a_savepoint_and_all_is_made_anew(plan: &mut P
     ];
     plan.faulty_ms = 35_000;
     plan.healed_ms = 100_000;
+}
+
+/// The next rollout is told to claim what it starts from; what is pinned it may not.
+pub(super) fn savepoint_is_pinned_and_rolled_out(plan: &mut Plan, stream: &Stream) {
+    let savepoint_ms = stream.between(6_000, 9_000);
+    let pin_ms = savepoint_ms + stream.between(3_000, 5_000);
+    let claiming =
+        What::Upgrade { restore: Restore::LatestSavepoint, claims: true, previous: false, mends: false };
+    plan.faults = vec![
+        at(savepoint_ms, What::Savepoint, 0),
+        at(pin_ms, What::Pin { which: Chosen::Newest }, 0),
+        at(pin_ms + stream.between(6_000, 9_000), claiming, 0),
+    ];
+    plan.faulty_ms = 30_000;
+    plan.healed_ms = 60_000;
+}
+
+/// The JobManager dies while what it started from is still in Flink's store; later checkpoints take its place.
+pub(super) fn rolled_out_from_a_savepoint_and_the_job_manager_dies(plan: &mut Plan, stream: &Stream) {
+    plan.job.checkpoints_retained = 15;
+    let savepoint_ms = stream.between(6_000, 9_000);
+    let upgrade_ms = savepoint_ms + stream.between(6_000, 9_000);
+    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
+    plan.faults = vec![
+        at(savepoint_ms, What::Savepoint, 0),
+        at(upgrade_ms, upgrade(Restore::LatestSavepoint), 0),
+        at(upgrade_ms + stream.between(12_000, 15_000), kill, 0),
+    ];
+    plan.faulty_ms = 40_000;
+    plan.healed_ms = 60_000;
+}
+
+pub(super) fn reset_and_rolled_out(plan: &mut Plan, stream: &Stream) {
+    plan.job.checkpoints_retained = 3;
+    let savepoint_ms = stream.between(6_000, 9_000);
+    let reset_ms = savepoint_ms + stream.between(6_000, 9_000);
+    plan.faults = vec![
+        at(savepoint_ms, What::Savepoint, 0),
+        at(reset_ms, What::Reset { to: Chosen::Oldest }, 0),
+        at(reset_ms + stream.between(8_000, 12_000), upgrade(Restore::LatestState), 0),
+    ];
+    plan.faulty_ms = 40_000;
+    plan.healed_ms = 60_000;
+}
+
+pub(super) fn savepoint_is_asked_for_while_files_are_slow(plan: &mut Plan, stream: &Stream) {
+    let slow_ms = stream.between(8_000, 12_000);
+    let asked_ms = slow_ms + stream.between(1_000, 5_000);
+    plan.faults = vec![
+        at(slow_ms, What::SlowCheckpointFiles { by_ms: 3_000 }, 20_000),
+        at(asked_ms, What::HoldfastSavepoint { stop: false }, 0),
+    ];
+    plan.faulty_ms = 40_000;
+}
+
+pub(super) fn job_manager_dies_before_the_sinks_know(plan: &mut Plan, stream: &Stream) {
+    let kill = What::Kill { pod: PodChoice::Leader, process: Process::JobManager };
+    plan.faults = vec![tied(Point::BeforeNotify, stream, kill, 0)];
+}
+
+pub(super) fn cancelled_harmed_and_rolled_out(plan: &mut Plan, stream: &Stream) {
+    let cancel_ms = stream.between(10_000, 15_000);
+    let harm_ms = cancel_ms + stream.between(5_000, 7_000);
+    let harm = What::HarmSnapshot { which: Which::Newest, how: Harm::DeleteFile };
+    plan.faults = vec![
+        at(cancel_ms, What::Cancel, 0),
+        at(harm_ms, harm, 0),
+        at(harm_ms + stream.between(5_000, 8_000), upgrade(Restore::LatestState), 0),
+    ];
+    plan.faulty_ms = 35_000;
 }
 
 fn upgrade(restore: Restore) -> What {

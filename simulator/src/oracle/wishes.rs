@@ -157,6 +157,16 @@ impl Wishes {
         }
     }
 
+    /// A rollout that was planned by a reset starts from what it was reset to, and from nothing that is newer.
+    fn check_started(log: &Log, epoch: u64, id: u64) -> Verdict {
+        let plan = log.last_of(epoch).and_then(|last| last.state.plan.as_ref());
+        let Some(plan) = plan.filter(|plan| plan.strategy == "reset") else { return Ok(()) };
+        let planned = plan.snapshot.as_ref().map(|snapshot| snapshot.id);
+        must(planned == Some(id), RESET_KEPT, || {
+            format!("epoch {epoch} starts from snapshot {id}, but its deployment was reset to {planned:?}")
+        })
+    }
+
     fn check_deleted(log: &Log, actor: &str, id: u64) -> Verdict {
         must(!log.newest().is_some_and(|newest| pins(newest).contains(&id)), PIN_KEPT, || {
             format!("{actor} deleted the files of snapshot {id}, which is pinned")
@@ -199,6 +209,7 @@ impl Oracle for Wishes {
                 }
                 self.check_told(seen.log, word)
             }
+            Event::StartedFrom { epoch, id, .. } => Self::check_started(seen.log, *epoch, *id),
             Event::CheckpointFilesDeleted { id, .. } => Self::check_deleted(seen.log, &seen.entry.actor, *id),
             _ if seen.appended => self.appended(seen.log),
             _ => Ok(()),
@@ -273,6 +284,26 @@ mod tests {
             run.record(&reset(Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") })).unwrap();
             assert_eq!(run.record(&plan), verdict);
         }
+    }
+
+    #[test]
+    fn a_rollout_after_a_reset_starts_from_what_it_was_reset_to_and_not_from_what_is_newer() {
+        let started = |strategy, id| {
+            let mut run = Run::new();
+            run.asks(&to_six());
+            if strategy == "reset" {
+                run.record(&reset(Draft::commit(1, "a"))).unwrap();
+                run.record(&reset(Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") })).unwrap();
+            } else {
+                run.record(&Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") }).unwrap();
+            }
+            run.record(&planned(strategy, 6)).unwrap();
+            let (job, offsets) = (JOB.to_owned(), BTreeMap::new());
+            run.show(Event::StartedFrom { job, epoch: 2, id, claimed: false, offsets })
+        };
+        assert_eq!(started("reset", 6), Ok(()));
+        assert_eq!(started("reset", 7), Err(RESET_KEPT));
+        assert_eq!(started("latest-state", 7), Ok(()), "another oracle's question");
     }
 
     #[test]

@@ -132,3 +132,28 @@ fn the_end_of_a_job_is_said_before_its_pointers_are_removed() {
         assert_eq!(last_restored(&rig), Some(expected), "\n{}", rig.story());
     }
 }
+
+/// A JobManager dies after it recorded a checkpoint, before or after the sinks were told of it; whether what they committed in
+/// the end is each record once.
+fn each_record_once(adapter: Adapter, before_they_know: bool) -> bool {
+    let point = if before_they_know { Point::BeforeNotify } else { Point::CheckpointCompleted };
+    let mut rig = Rig::new(Options { adapter, when: vec![When::On { point, nth: 3 }], ..Options::default() });
+    let waiting = rig.run_until_due(30_000);
+    rig.run_for(500);
+    drop(waiting);
+    rig.sim.crash(JOB_MANAGER);
+    rig.run_for(1_000);
+    rig.sim.bounce(JOB_MANAGER);
+    rig.run_until(60_000, 5, |event| matches!(event, Event::CheckpointCompleted { .. }));
+    rig.run_for(1_000);
+    rig.exactly_once().is_ok()
+}
+
+#[test]
+fn what_was_prepared_is_committed_by_whoever_restores_it_unless_it_was_before() {
+    for before_they_know in [true, false] {
+        assert!(each_record_once(Adapter::default(), before_they_know));
+    }
+    assert!(!each_record_once(Adapter { forgets_prepared: true, ..Adapter::default() }, true));
+    assert!(!each_record_once(Adapter { commits_again: true, ..Adapter::default() }, false));
+}
