@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use self::event::{AddAnswer, Event, JobStatus, SavepointEnd, Told, Wish};
+pub use self::event::{AddAnswer, Event, JobStatus, SavepointEnd, SavepointWord, Told, Wish};
 
 /// How many events make one block of the rolling hash, which tells where two runs first differ.
 pub const BLOCK: usize = 1_000;

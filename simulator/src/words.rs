@@ -1,7 +1,7 @@
 //! Numbers, times, faults and events in words.
 
 use crate::plan::{Chosen, Fault, Harm, PodChoice, Point, Process, Restore, What, When, Which};
-use crate::trace::{AddAnswer, Entry, Event, SavepointEnd, Told, Wish};
+use crate::trace::{AddAnswer, Entry, Event, SavepointEnd, SavepointWord, Told, Wish};
 
 /// `1,234,567`
 pub fn thousands(number: u64) -> String {
@@ -220,10 +220,12 @@ fn wish(wish: &Wish) -> String {
     }
 }
 
-fn savepoint_told(trigger: &str, end: SavepointEnd, recorded: bool, id: Option<u64>) -> String {
+fn savepoint_told(word: &SavepointWord) -> String {
+    let SavepointWord { trigger, stop, end, recorded, id, .. } = word;
     let id = id.map_or(String::new(), |id| format!(" {id}"));
+    let trigger = if *stop { format!("{trigger}, with which the job was to end,") } else { trigger.clone() };
     let (end, recorded) = match end {
-        SavepointEnd::Completed => ("is complete", if recorded { " and recorded" } else { "" }),
+        SavepointEnd::Completed => ("is complete", if *recorded { " and recorded" } else { "" }),
         SavepointEnd::Failed => ("has failed", ""),
         SavepointEnd::Unknown => ("may be there or not", ""),
     };
@@ -275,9 +277,7 @@ pub fn event(event: &Event) -> String {
             Told::Refused { problem } => format!("is refused to {}: {problem}", wish(what)),
             Told::Unknown => format!("cannot know whether this was done: {}", wish(what)),
         },
-        Event::SavepointTold { trigger, end, recorded, id, .. } => {
-            savepoint_told(trigger, *end, *recorded, *id)
-        }
+        Event::SavepointTold(word) => savepoint_told(word),
         Event::SnapshotHarmed { id, .. } => format!("harmed snapshot {id}"),
         Event::MainRan { generation } => format!("main() of generation {generation} made a graph"),
         Event::GraphUsed { generation, code, .. } => {

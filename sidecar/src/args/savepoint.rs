@@ -59,11 +59,11 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 unknown";
 
 const AFTER_LONG_HELP: &str = "\
 Exit status:
-  0  done: it is complete and recorded, and with --stop the job has ended
+  0  done: it is complete and recorded, and with --stop the end of the job is recorded, too
   1  failed: it was refused or not made, or it was made and the job did not end; the message says which
   2  wrong usage: nothing was asked
-  3  unknown: it may be made, or be made later, or it is made but not recorded. Look with `holdfast snapshots list` before
-     asking for another one";
+  3  unknown: it may be made, or be made later, or it is made but not recorded; or with --stop it is made, and the JobManager
+     was gone before the end of the job was recorded. Look with `holdfast snapshots list` before asking for another one";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SavepointFormat {

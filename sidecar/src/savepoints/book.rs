@@ -45,11 +45,11 @@ pub struct Taken {
 pub enum Status {
     /// Flink works on it, or the job is ending.
     InProgress,
-    /// It is complete, and with `stop` the job has ended.
+    /// It is complete, and with `stop` the job's result is recorded.
     Completed,
     /// It was not made; or it was, and its job did not end.
     Failed,
-    /// Nobody can say whether it was made.
+    /// Nobody can say whether it was made, or with `stop` whether the job ended with it.
     Unknown,
 }
 

@@ -39,6 +39,16 @@ enum Outcome {
     },
 }
 
+/// What became of a job that was stopped, after its savepoint was complete.
+enum End {
+    /// Its result is recorded: it stays ended.
+    Recorded,
+    /// It runs on, under the same JobManager.
+    TooLate,
+    /// The JobManager that was asked does not lead any more, and no result is recorded.
+    NotKnown,
+}
+
 struct Following {
     savepoints: Savepoints,
     taken: Taken,
@@ -146,11 +156,34 @@ impl Following {
             }
         }
         self.taken.status = Status::Completed;
-        if self.taken.stop && !self.job_ended().await {
-            self.taken.status = Status::Failed;
-            let seconds = END_LIMIT.as_secs();
-            self.taken
-                .explain(format!("the savepoint is complete, but the job has not ended after {seconds} s"));
+        if self.taken.stop {
+            self.stopped().await;
+        }
+    }
+
+    /// A stop is only done when the job's end is recorded: until then the next JobManager runs the job again, from a checkpoint
+    /// before the savepoint, which is rolled back by that.
+    async fn stopped(&mut self) {
+        match self.end_of_job().await {
+            End::Recorded => {}
+            End::TooLate => {
+                self.taken.status = Status::Failed;
+                let seconds = END_LIMIT.as_secs();
+                self.taken.explain(format!(
+                    "the savepoint is complete, but the job has not ended after {seconds} s"
+                ));
+            }
+            End::NotKnown => {
+                self.taken.status = Status::Unknown;
+                let (job, epoch) = (&self.taken.job, self.epoch);
+                let id = self.taken.checkpoint_id.map_or_else(|| "ID".to_owned(), |id| id.to_string());
+                self.taken.explain(format!(
+                    "the savepoint is complete, but the JobManager of epoch {epoch} does not lead any more, and whether job {job} \
+                     has ended is not known: its end was not recorded here. If it had not, the next JobManager runs it again from \
+                     its newest checkpoint, and the savepoint counts as rolled back. Look at `holdfast status` and `holdfast \
+                     snapshots show {id}`; if the job runs, stop it again"
+                ));
+            }
         }
     }
 
@@ -187,18 +220,40 @@ impl Following {
         Ok(id)
     }
 
-    /// Waits for the job's end: its result, or the end of the JobManager, which goes once that is recorded.
-    async fn job_ended(&self) -> bool {
+    /// Waits for the job's end, which is its recorded result. The JobManager that was asked goes once that is recorded, but it
+    /// may also have been killed or deposed before: that it is gone says nothing.
+    async fn end_of_job(&self) -> End {
         let until = Instant::now() + END_LIMIT;
         loop {
-            if has_result(&self.state(), &self.taken.job) || !self.savepoints.is_granted(self.epoch) {
-                return true;
+            // Asked before: what was recorded is seen below if it was when the JobManager went.
+            let granted = self.savepoints.is_granted(self.epoch);
+            if self.has_ended(&self.state()) {
+                return End::Recorded;
+            }
+            if !granted {
+                return self.end_without_job_manager().await;
             }
             if Instant::now() >= until {
-                return false;
+                return End::TooLate;
             }
             sleep(POLL).await;
         }
+    }
+
+    /// A result that was on its way to the store when the JobManager went may have arrived there.
+    async fn end_without_job_manager(&self) -> End {
+        match self.savepoints.observation.around().store.refresh().await {
+            Ok(view) if self.has_ended(&view.state) => End::Recorded,
+            Ok(_) | Err(_) => End::NotKnown,
+        }
+    }
+
+    /// Whether the job ended with this savepoint, and not a later run of it that had gone back behind it.
+    fn has_ended(&self, state: &DeploymentState) -> bool {
+        let gone_behind = in_ledger(state, &self.taken.job).any(|known| {
+            known.rolled_back && self.taken.external_pointer.as_ref() == Some(&known.pointer.external_pointer)
+        });
+        has_result(state, &self.taken.job) && !gone_behind
     }
 
     /// Nobody can be asked any more. What the ledger has got since may be it.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
 
 mod bad_input;
+#[path = "../fake/flink.rs"]
+mod flink;
 mod leaders;
 mod people;
 mod plans;

@@ -1,80 +1,13 @@
 //! Savepoints: those that the JobManager tells of, and those that are taken through the sidecar.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use http::StatusCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sidecar::settings::Settings;
-use tokio::net::TcpListener;
 
+use super::flink::{Shared, done, flink, savepoint};
 use super::support::{JOB, JobManager, Sidecar, problem};
-
-/// What a JobManager's REST API says, and what it was asked to do.
-#[derive(Default)]
-struct Flink {
-    savepoints: Vec<Value>,
-    restored: Value,
-    operation: Value,
-    orders: Vec<(String, Value)>,
-    runs: Vec<&'static str>,
-    gone: bool,
-    looks: u32,
-}
-
-type Shared = Arc<Mutex<Flink>>;
-
-fn savepoint(id: u64, place: &str) -> Value {
-    json!({"className": "completed", "id": id, "status": "COMPLETED", "is_savepoint": true, "trigger_timestamp": 1_000,
-        "latest_ack_timestamp": 1_100, "external_path": place, "discarded": false})
-}
-
-/// Speaks for a JobManager; gives its URL.
-async fn flink(shared: Shared) -> String {
-    let overview = async |State(flink): State<Shared>| {
-        let jobs: Vec<Value> = flink
-            .lock()
-            .unwrap()
-            .runs
-            .iter()
-            .map(|jid| json!({"jid": jid, "name": "orders", "state": "RUNNING"}))
-            .collect();
-        Json(json!({"jobs": jobs}))
-    };
-    let checkpoints = async |State(flink): State<Shared>| {
-        let mut flink = flink.lock().unwrap();
-        flink.looks += 1;
-        if flink.gone {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        Ok(Json(json!({"latest": {"savepoint": flink.savepoints.first(), "restored": flink.restored},
-            "history": flink.savepoints})))
-    };
-    let order = async |State(flink): State<Shared>,
-                       Path((_, call)): Path<(String, String)>,
-                       Json(body): Json<Value>| {
-        let answer = json!({"request-id": body["triggerId"]});
-        flink.lock().unwrap().orders.push((call, body));
-        (StatusCode::ACCEPTED, Json(answer))
-    };
-    let operation = async |State(flink): State<Shared>| match &flink.lock().unwrap().operation {
-        Value::Null => Err(StatusCode::NOT_FOUND),
-        operation => Ok(Json(operation.clone())),
-    };
-    let router = Router::new()
-        .route("/jobs/overview", get(overview))
-        .route("/jobs/{job}/checkpoints", get(checkpoints))
-        .route("/jobs/{job}/{call}", post(order))
-        .route("/jobs/{job}/savepoints/{trigger}", get(operation))
-        .with_state(shared);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    tokio::spawn(async { axum::serve(listener, router).await });
-    url
-}
 
 /// A sidecar with a granted JobManager that publishes this REST address.
 async fn leading(shared: &Shared, observe_interval: &str) -> (Sidecar, JobManager, u64) {
@@ -189,13 +122,8 @@ async fn a_result_is_recorded_even_if_the_job_cannot_be_observed_any_more() {
 
 #[tokio::test]
 async fn a_savepoint_that_is_done_is_in_the_ledger_with_the_id_that_flink_gave_it() {
-    let shared = Shared::default();
     let place = "file:/savepoints/savepoint-5";
-    {
-        let mut flink = shared.lock().unwrap();
-        (flink.runs, flink.savepoints) = (vec![JOB], vec![savepoint(5, place)]);
-        flink.operation = json!({"status": {"id": "COMPLETED"}, "operation": {"location": place}});
-    }
+    let shared = done(5, place);
     let (sidecar, _job_manager, _) = leading(&shared, "1h").await;
     let id = take(&sidecar, json!({"target_directory": "file:/savepoints", "format": "NATIVE"})).await;
     let taken = ended(&sidecar, &id).await;
@@ -215,13 +143,8 @@ async fn a_savepoint_that_is_done_is_in_the_ledger_with_the_id_that_flink_gave_i
 
 #[tokio::test]
 async fn a_stop_is_done_when_the_job_has_ended() {
-    let shared = Shared::default();
     let place = "file:/savepoints/savepoint-5";
-    {
-        let mut flink = shared.lock().unwrap();
-        (flink.runs, flink.savepoints) = (vec![JOB], vec![savepoint(5, place)]);
-        flink.operation = json!({"status": {"id": "COMPLETED"}, "operation": {"location": place}});
-    }
+    let shared = done(5, place);
     let (sidecar, _job_manager, epoch) = leading(&shared, "1h").await;
     let id = take(&sidecar, json!({"stop": true})).await;
     let path = format!("/v1/savepoints/{}", id.as_str().unwrap());
@@ -233,6 +156,41 @@ async fn a_stop_is_done_when_the_job_has_ended() {
     sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
     assert_eq!(ended(&sidecar, &id).await["status"], "completed");
     assert_eq!(shared.lock().unwrap().orders[0].0, "stop");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_whose_job_manager_is_gone_before_the_jobs_end_is_recorded_is_unknown_and_never_completed() {
+    let place = "file:/savepoints/savepoint-5";
+    let shared = done(5, place);
+    let (sidecar, job_manager, _) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({"stop": true})).await;
+    let path = format!("/v1/savepoints/{}", id.as_str().unwrap());
+    until(&sidecar, &path, |taken| (taken["external_pointer"] == place).then_some(())).await;
+    until(&sidecar, "/v1/snapshots", |answer| known(answer, 5)).await;
+    drop(job_manager);
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("unknown"), &json!(true)), "{taken}");
+    assert_eq!((&taken["external_pointer"], &taken["checkpoint_id"]), (&json!(place), &json!(5)), "{taken}");
+    let detail = taken["detail"].as_str().unwrap();
+    assert!(detail.contains("whether job") && detail.contains("holdfast snapshots show 5"), "{taken}");
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_whose_job_manager_goes_right_after_the_jobs_end_is_recorded_is_completed() {
+    let place = "file:/savepoints/savepoint-5";
+    let shared = done(5, place);
+    let (sidecar, job_manager, epoch) = leading(&shared, "1h").await;
+    let id = take(&sidecar, json!({"stop": true})).await;
+    until(&sidecar, "/v1/snapshots", |answer| known(answer, 5)).await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let written = sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send().await.unwrap();
+    assert_eq!(written.status(), 201);
+    drop(job_manager);
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("completed"), &json!(true)), "{taken}");
     sidecar.stop().await;
 }
 

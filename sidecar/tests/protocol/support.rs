@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub(crate) const JOB: &str = "00000000002efde30000000000000000";
+pub(crate) use crate::flink::JOB;
 
 /// A wait for what must come; only a failure lasts that long.
 const LIMIT: Duration = Duration::from_secs(20);

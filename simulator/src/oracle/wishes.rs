@@ -10,7 +10,7 @@ use super::log::Log;
 use super::property::{PIN_KEPT, RESET_KEPT, SAVEPOINT_TOLD};
 use super::record::{Fate, Record, Snapshot};
 use super::{Oracle, Seen, Verdict, must};
-use crate::trace::{Event, SavepointEnd, Told, Wish};
+use crate::trace::{Event, SavepointEnd, SavepointWord, Told, Wish};
 
 /// What people asked for, and what the records made of it.
 #[derive(Debug, Default)]
@@ -28,6 +28,10 @@ pub(super) struct Wishes {
     unpins_asked: BTreeSet<u64>,
     /// Savepoints that were made for a request, by its trigger id.
     served: BTreeMap<String, u64>,
+    /// How many ends of a job the records held before each of them was made.
+    ends_before: BTreeMap<String, u64>,
+    /// How many they have held so far.
+    ends: u64,
     /// Requests of which people were told that they had failed, and that nothing was made.
     failed: BTreeSet<String>,
 }
@@ -36,6 +40,9 @@ impl Wishes {
     fn appended(&mut self, log: &Log) -> Verdict {
         let Some(newest) = log.newest() else { return Ok(()) };
         let (sequence, before) = (newest.header.sequence, log.previous());
+        let is_new =
+            |job: &&String| before.is_none_or(|before| !before.state.results.jobs.contains_key(*job));
+        self.ends += newest.state.results.jobs.keys().filter(is_new).count() as u64;
         self.check_reset(newest, before)?;
         if let Some(reset) = &newest.state.reset {
             self.reset_in.insert(reset.external_pointer.clone(), sequence);
@@ -116,22 +123,15 @@ impl Wishes {
         })
     }
 
-    fn check_told(
-        &self,
-        log: &Log,
-        trigger: &str,
-        end: SavepointEnd,
-        recorded: bool,
-        id: Option<u64>,
-        placed: bool,
-    ) -> Verdict {
+    fn check_told(&self, log: &Log, word: &SavepointWord) -> Verdict {
+        let SavepointWord { trigger, stop, end, recorded, id, placed } = word;
         let served = self.served.get(trigger);
         let known = |id: u64| log.state().is_some_and(|state| state.snapshots().any(|one| one.id == id));
         match end {
             SavepointEnd::Completed => {
                 // One that a person triggered at Flink itself at that time cannot be told from it.
                 let of_another =
-                    self.served.iter().any(|(other, made)| other != trigger && Some(*made) == id);
+                    self.served.iter().any(|(other, made)| other != trigger && Some(*made) == *id);
                 let is_it = served.is_none() || id.is_none() || id.as_ref() == served;
                 must(is_it && !of_another, SAVEPOINT_TOLD, || {
                     format!(
@@ -142,9 +142,15 @@ impl Wishes {
                     format!(
                         "{trigger} is said to be recorded as savepoint {id:?}, and the newest record has none"
                     )
+                })?;
+                let ends_before = self.ends_before.get(trigger).copied().unwrap_or_default();
+                must(!stop || self.ends > ends_before, SAVEPOINT_TOLD, || {
+                    format!(
+                        "the job is said to be stopped with {trigger}, and no record since then holds its end"
+                    )
                 })
             }
-            SavepointEnd::Failed => must(placed || served.is_none(), SAVEPOINT_TOLD, || {
+            SavepointEnd::Failed => must(*placed || served.is_none(), SAVEPOINT_TOLD, || {
                 format!("{trigger} is said to have failed, and savepoint {served:?} was made for it")
             }),
             SavepointEnd::Unknown => Ok(()),
@@ -182,15 +188,16 @@ impl Oracle for Wishes {
             Event::WishAnswered { wish, what, told: Told::Done } => self.check_done(*wish, what),
             Event::SavepointServed { trigger, id } => {
                 self.served.insert(trigger.clone(), *id);
+                self.ends_before.insert(trigger.clone(), self.ends);
                 must(!self.failed.contains(trigger), SAVEPOINT_TOLD, || {
                     format!("{trigger} was said to have failed, and now savepoint {id} is made for it")
                 })
             }
-            Event::SavepointTold { trigger, end, recorded, id, placed } => {
-                if *end == SavepointEnd::Failed && !placed {
-                    self.failed.insert(trigger.clone());
+            Event::SavepointTold(word) => {
+                if word.end == SavepointEnd::Failed && !word.placed {
+                    self.failed.insert(word.trigger.clone());
                 }
-                self.check_told(seen.log, trigger, *end, *recorded, *id, *placed)
+                self.check_told(seen.log, word)
             }
             Event::CheckpointFilesDeleted { id, .. } => Self::check_deleted(seen.log, &seen.entry.actor, *id),
             _ if seen.appended => self.appended(seen.log),
@@ -314,7 +321,7 @@ mod tests {
     fn what_is_said_of_a_savepoint_is_true() {
         let told = |end, recorded, id| {
             let trigger = "t".to_owned();
-            Event::SavepointTold { trigger, end, recorded, id, placed: false }
+            Event::SavepointTold(SavepointWord { trigger, stop: false, end, recorded, id, placed: false })
         };
         let served = || Event::SavepointServed { trigger: "t".to_owned(), id: 6 };
         let verdict = |events: Vec<Event>| {
@@ -333,5 +340,33 @@ mod tests {
         let mut run = Run::new();
         run.show(served()).unwrap();
         assert_eq!(run.show(told(Completed, true, Some(6))), Err(SAVEPOINT_TOLD), "not in the ledger");
+    }
+
+    #[test]
+    fn a_job_that_is_said_to_be_stopped_has_ended_after_its_savepoint_was_made() {
+        let told = |end| {
+            let word = SavepointWord {
+                trigger: "t".to_owned(),
+                stop: true,
+                end,
+                recorded: true,
+                id: Some(6),
+                placed: true,
+            };
+            Event::SavepointTold(word)
+        };
+        let served = || Event::SavepointServed { trigger: "t".to_owned(), id: 6 };
+        let ended = || Draft { result: Some("FINISHED"), ..six("retained") };
+        let mut run = Run::new();
+        run.record(&six("retained")).unwrap();
+        run.show(served()).unwrap();
+        assert_eq!(run.show(told(SavepointEnd::Completed)), Err(SAVEPOINT_TOLD), "it may be run again");
+        assert_eq!(run.show(told(SavepointEnd::Unknown)), Ok(()));
+        run.record(&ended()).unwrap();
+        assert_eq!(run.show(told(SavepointEnd::Completed)), Ok(()));
+        let mut run = Run::new();
+        run.record(&ended()).unwrap();
+        run.show(served()).unwrap();
+        assert_eq!(run.show(told(SavepointEnd::Completed)), Err(SAVEPOINT_TOLD), "that was another end");
     }
 }

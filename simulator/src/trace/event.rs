@@ -105,9 +105,8 @@ pub enum Event {
     Wished { wish: u64, what: Wish },
     /// What they finally know of that.
     WishAnswered { wish: u64, what: Wish, told: Told },
-    /// What a person was told of the savepoint that they had asked the product for: its trigger id, how it ended, whether it
-    /// is in the ledger, its id if that is known, and whether it is said to be somewhere.
-    SavepointTold { trigger: String, end: SavepointEnd, recorded: bool, id: Option<u64>, placed: bool },
+    /// What a person was told of the savepoint that they had asked the product for.
+    SavepointTold(SavepointWord),
     /// Somebody who is no part of the job harmed the files of a checkpoint or savepoint.
     SnapshotHarmed { job: String, id: u64 },
 
@@ -179,6 +178,23 @@ pub enum SavepointEnd {
     Completed,
     Failed,
     Unknown,
+}
+
+/// What a person is told of a savepoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavepointWord {
+    /// Its trigger id.
+    pub trigger: String,
+    /// Whether the job was to end with it.
+    pub stop: bool,
+    /// How it ended.
+    pub end: SavepointEnd,
+    /// Whether it is in the ledger.
+    pub recorded: bool,
+    /// Its checkpoint id, if that is known.
+    pub id: Option<u64>,
+    /// Whether it is said to be somewhere.
+    pub placed: bool,
 }
 
 /// How a job ended for good.

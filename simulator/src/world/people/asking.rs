@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Sidecars;
 use crate::plan::{Chosen, What};
 use crate::seed::Stream;
-use crate::trace::{Event, SavepointEnd, Told, Trace, Wish, reached};
+use crate::trace::{Event, SavepointEnd, SavepointWord, Told, Trace, Wish, reached};
 use crate::world::closing::Connection;
 use crate::world::{PRIVATE_PORT, USER};
 
@@ -81,6 +81,7 @@ struct Accepted {
 #[derive(Deserialize)]
 struct Savepoint {
     status: String,
+    stop: bool,
     external_pointer: Option<String>,
     checkpoint_id: Option<u64>,
     recorded: bool,
@@ -217,9 +218,9 @@ impl Asking {
                 SavepointEnd::Unknown => Some(reached::HOLDFAST_SAVEPOINT_UNKNOWN),
                 SavepointEnd::Completed | SavepointEnd::Failed => None,
             };
-            let Savepoint { recorded, checkpoint_id: id, external_pointer, .. } = seen;
+            let Savepoint { stop, recorded, checkpoint_id: id, external_pointer, .. } = seen;
             let placed = external_pointer.is_some();
-            self.record(Event::SavepointTold { trigger, end, recorded, id, placed });
+            self.record(Event::SavepointTold(SavepointWord { trigger, stop, end, recorded, id, placed }));
             if let Some(what) = what {
                 self.trace.reached(USER, what);
             }
