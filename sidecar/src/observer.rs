@@ -7,6 +7,11 @@
 //!   was certainly complete before it. Only when both are new at once are the JobManager's own times compared, which are of
 //!   one clock: its statistics begin with its process.
 //!
+//! Answers may come in another order than they were given in: several ask at the same time, and Flink answers out of a cache.
+//! So a restore is only news if it is not before the one that is known, by the JobManager's clock: what is rolled back stays so,
+//! and an old answer must not do that to a savepoint. If that clock is set back, a restore may be missed here; it is recorded
+//! all the same, because the adapter tells of it.
+//!
 //! Nothing here is lost when a write fails: what was not [recorded](Observer::recorded) is told again next time.
 
 use std::collections::BTreeMap;
@@ -56,7 +61,7 @@ impl Observer {
     /// Takes in an answer, and says what the store does not know yet. `known` is what the store holds.
     pub fn observe(&mut self, job: &JobId, answer: &Checkpoints, known: &DeploymentState) -> Vec<Change> {
         let seen = self.jobs.entry(job.clone()).or_default();
-        let restore = answer.latest.restored;
+        let restore = answer.latest.restored.filter(|restore| !seen.is_outdated(*restore));
         let news = restore.filter(|restore| seen.restored.as_ref() != Some(restore));
         if let Some(restore) = news {
             let behind = seen.savepoints.iter_mut().filter(|(id, _)| **id > restore.id);
@@ -104,6 +109,13 @@ impl Observer {
     /// Forgets every job but these: the JobManager does not know the others any more.
     pub fn keep(&mut self, jobs: &[JobId]) {
         self.jobs.retain(|job, _| jobs.contains(job));
+    }
+}
+
+impl Seen {
+    /// Whether another restore is known that came after this one.
+    fn is_outdated(&self, restore: Restored) -> bool {
+        self.restored.is_some_and(|known| known.restore_timestamp > restore.restore_timestamp)
     }
 }
 

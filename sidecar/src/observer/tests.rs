@@ -152,8 +152,30 @@ fn the_order_in_which_things_were_seen_counts_for_more_than_a_clock_that_was_set
     observe(&mut observer, &answer(&[], Some((6, 9_000))));
     let seen = answer(&[savepoint(7, 1_000)], Some((6, 9_000)));
     assert_eq!(observe(&mut observer, &seen).0, [(7, false)], "the restore was seen before the savepoint");
-    let seen = answer(&[savepoint(7, 1_000)], Some((6, 500)));
-    assert_eq!(observe(&mut observer, &seen).0, [(7, true)], "the savepoint was seen before the restore");
+}
+
+#[test]
+fn an_old_answer_that_comes_late_rolls_nothing_back() {
+    let fresh = answer(&[savepoint(37, 3_000)], Some((36, 2_000)));
+    for old in [answer(&[], Some((20, 1_000))), answer(&[], None)] {
+        let mut observer = Observer::new(EPOCH);
+        assert_eq!(observe(&mut observer, &fresh), (vec![(37, false)], None));
+        assert_eq!(observe(&mut observer, &old), (vec![], None), "{old:?}");
+        let known = ledger(&[(37, 3_000, 3)]);
+        assert_eq!(observer.observe(&job(), &old, &known), [], "{old:?}");
+        // And it does not make the restore that is known a new one for a savepoint that comes with it.
+        let later = answer(&[savepoint(38, 1_900), savepoint(37, 3_000)], Some((36, 2_000)));
+        assert_eq!(observe(&mut observer, &later), (vec![(38, false)], None), "{old:?}");
+    }
+}
+
+#[test]
+fn a_restore_in_the_same_millisecond_as_the_one_before_is_a_later_one() {
+    let mut observer = Observer::new(EPOCH);
+    let seen = answer(&[savepoint(37, 2_000)], Some((36, 1_800)));
+    assert_eq!(observe(&mut observer, &seen).0, [(37, false)]);
+    let again = answer(&[savepoint(37, 2_000)], Some((20, 1_800)));
+    assert_eq!(observe(&mut observer, &again).0, [(37, true)]);
 }
 
 #[test]
