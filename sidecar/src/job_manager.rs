@@ -8,12 +8,14 @@
 //! | `answers` | what is read of Flink's answers |
 //! | `connect` | where connections come from: the simulator hands over its own |
 //! | `address` | which addresses can be asked |
+//! | `cache` | how old an answer about checkpoints may be |
 //!
 //! One connection for each request: a JobManager is asked every few seconds, and one that is gone leaves nothing behind.
 //! Nothing is retried here: whoever asks decides what an answer, or none, means.
 
 mod address;
 mod answers;
+mod cache;
 mod connect;
 
 use std::convert::Infallible;
@@ -33,6 +35,7 @@ pub use self::address::{InvalidRestAddress, RestAddress};
 pub use self::answers::{
     Checkpoint, Checkpoints, Completion, JobOverview, LatestCheckpoints, Operation, Overview, Restored,
 };
+pub use self::cache::CacheAge;
 pub use self::connect::{Connect, Connection, TcpConnect};
 
 /// A JobManager that can be asked.
@@ -136,6 +139,20 @@ impl JobManager {
     /// When there is no such answer.
     pub async fn checkpoints(&self, job: &JobId) -> Result<Checkpoints, AskError> {
         self.ask(Method::GET, &format!("/jobs/{job}/checkpoints"), None).await
+    }
+
+    /// How old an answer of [`JobManager::checkpoints`] may be.
+    ///
+    /// # Errors
+    /// When there is no such answer.
+    pub async fn cache_age(&self) -> Result<CacheAge, AskError> {
+        const PATH: &str = "/jobmanager/config";
+        let settings: Vec<cache::Setting> = self.ask(Method::GET, PATH, None).await?;
+        CacheAge::of(&settings).map_err(|reason| AskError::Unreadable {
+            address: self.address.clone(),
+            request: format!("GET {PATH}"),
+            reason,
+        })
     }
 
     /// Asks for a savepoint. Harmless to repeat with the same trigger id.

@@ -1,7 +1,13 @@
 //! Asks the JobManager what its HA services do not tell, and puts it into the log. Drives the
 //! [`observer`](crate::observer), which decides.
 //!
+//! | file | does |
+//! | --- | --- |
+//! | `last_look` | looks at a job that ended, before its result is recorded |
+//!
 //! A JobManager that cannot be asked is no reason to do anything to it: the trouble is logged once and shown in `/status`.
+
+mod last_look;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +19,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::last_look::Ends;
 use crate::job_manager::{AskError, Checkpoints, Connect, InvalidRestAddress, JobManager, RestAddress};
 use crate::leadership::Leadership;
 use crate::metrics::Metrics;
@@ -58,6 +65,7 @@ struct Inner {
     around: Surroundings,
     /// Held from a decision until it is recorded, and never while the JobManager is asked.
     observer: Mutex<Observer>,
+    ends: Ends,
     view: watch::Sender<ObservationView>,
 }
 
@@ -105,12 +113,6 @@ pub enum Trouble {
 
 /// How long one request to a JobManager may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Flink answers out of a cache that is this old at most (`web.refresh-interval`, 3 s unless configured). What an answer
-/// does not show may have happened meanwhile.
-const STALE_MAX: Duration = Duration::from_millis(3_200);
-/// How long the last look at a job that ended may take in all: its result waits for it.
-const LAST_LOOK: Duration = Duration::from_secs(5);
-const LAST_LOOK_POLL: Duration = Duration::from_millis(400);
 /// A JobManager that has just started does not answer yet: that is not worth a warning.
 const TROUBLED_ROUNDS: u32 = 3;
 /// More than a deployment may hold.
@@ -125,6 +127,7 @@ impl Observation {
             options,
             around,
             observer: Mutex::new(Observer::new(Epoch::new(0))),
+            ends: Ends::default(),
             view: watch::Sender::new(ObservationView::default()),
         };
         let observation = Self { inner: Arc::new(inner) };
@@ -188,36 +191,6 @@ impl Observation {
             observer.recorded(&change);
         }
         Ok(answer)
-    }
-
-    /// Looks at a job for the last time, before its end is recorded: Flink answers until we have answered, and with
-    /// stop-with-savepoint it ends its process right after. Its answers come out of a cache, so it is asked until one must be
-    /// fresh. That must not hold the end back for long, so it may fail.
-    pub async fn last_look(&self, epoch: Epoch, job: &JobId, status: &str) {
-        let look = async {
-            let job_manager = self.job_manager(epoch)?;
-            let fresh_at = Instant::now() + STALE_MAX;
-            loop {
-                let asked_at = Instant::now();
-                let answer = self.look_at(epoch, &job_manager, job).await?;
-                if asked_at >= fresh_at || answer.ends_with_a_stop() {
-                    return Ok::<(), Trouble>(());
-                }
-                tokio::time::sleep_until(fresh_at.min(Instant::now() + LAST_LOOK_POLL)).await;
-            }
-        };
-        let trouble = match tokio::time::timeout(LAST_LOOK, look).await {
-            Ok(Ok(())) => return,
-            Ok(Err(trouble)) => trouble.to_string(),
-            Err(_) => format!("it took longer than {} ms", LAST_LOOK.as_millis()),
-        };
-        tracing::warn!(
-            event = "end-not-observed",
-            %job,
-            status,
-            "job {job} ended ({status}), and its last savepoints could not be observed: {trouble}. If it was stopped with a \
-             savepoint, and not by `holdfast savepoint --stop`, that one may be unknown here: name it with `holdfast reset --to`"
-        );
     }
 
     /// Records one change under this epoch.
@@ -308,6 +281,7 @@ impl Observation {
         let jobs: Vec<JobId> =
             overview.jobs.iter().filter_map(|job| job.jid.parse().ok()).take(JOBS_MAX).collect();
         self.inner.observer.lock().await.keep(&jobs);
+        self.learn_cache_age(epoch, &asked).await;
         let mut first_trouble = Ok(());
         // A job that is being initialized has no statistics yet, and Flink logs a stack trace for whoever asks.
         let initializing = |job: &JobId| {

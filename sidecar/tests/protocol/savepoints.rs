@@ -1,6 +1,7 @@
 //! Savepoints: those that the JobManager tells of, and those that are taken through the sidecar.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -106,6 +107,50 @@ async fn a_jobs_last_savepoint_is_known_even_if_flinks_first_answer_is_an_old_on
     assert_eq!(written.await.unwrap().unwrap().status(), 201);
     assert!(known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some());
     sidecar.stop().await;
+}
+
+/// Tells the end of the job, and shows the savepoint so long after the sidecar looked first. How long the answer took.
+async fn end_with_a_savepoint_that_shows_after(shared: &Shared, hidden: Duration) -> (bool, Duration) {
+    let (sidecar, _job_manager, epoch) = leading(shared, "1h").await;
+    let result = json!({"status": "FINISHED", "payload": ""});
+    let path = format!("/v1/results/jobs/{JOB}");
+    let told = tokio::time::Instant::now();
+    let written = tokio::spawn(sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send());
+    let later = shared.clone();
+    let shows = tokio::spawn(async move {
+        tokio::time::sleep(hidden).await;
+        later.lock().unwrap().savepoints = vec![savepoint(9, "file:/savepoints/savepoint-9")];
+    });
+    assert_eq!(written.await.unwrap().unwrap().status(), 201);
+    let took = told.elapsed();
+    shows.abort();
+    let is_known = known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 9).is_some();
+    sidecar.stop().await;
+    (is_known, took)
+}
+
+#[tokio::test]
+async fn a_jobs_end_waits_for_as_long_as_flinks_configuration_says_that_its_answers_may_be_old() {
+    let shared = Shared::default();
+    shared.lock().unwrap().configuration = vec![("web.refresh-interval", "5 s")];
+    let (is_known, took) = end_with_a_savepoint_that_shows_after(&shared, Duration::from_secs(4)).await;
+    assert!(is_known && took >= Duration::from_secs(5), "{is_known}, {took:?}");
+}
+
+#[tokio::test]
+async fn a_jobs_end_waits_no_longer_than_flinks_configuration_says_and_no_longer_than_ten_seconds() {
+    let short = Shared::default();
+    let (cache, web) = ("rest.cache.checkpoint-statistics.timeout", "web.refresh-interval");
+    short.lock().unwrap().configuration = vec![(web, "1 h"), (cache, "100")];
+    let long = Shared::default();
+    long.lock().unwrap().configuration = vec![(web, "1 h")];
+    let never = Duration::from_secs(3_600);
+    let ((_, short), (_, long)) = tokio::join!(
+        end_with_a_savepoint_that_shows_after(&short, never),
+        end_with_a_savepoint_that_shows_after(&long, never)
+    );
+    assert!(short < Duration::from_secs(3), "{short:?}");
+    assert!((10..13).contains(&long.as_secs()), "{long:?}");
 }
 
 #[tokio::test]

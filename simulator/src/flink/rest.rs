@@ -17,7 +17,7 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use super::calls::uuid;
 use super::process::Process;
-use super::statistics::{JobState, Request as Wish};
+use super::statistics::{JobState, Request as Wish, Statistics};
 
 /// Flink's default.
 pub(super) const REST_PORT: u16 = 8081;
@@ -65,6 +65,7 @@ async fn answer(process: &Process, request: Request<Incoming>) -> Answer {
     let (statistics, own) = (&process.statistics, process.env.job_id.as_str());
     match (&head.method, &path[..]) {
         (&Method::GET, ["overview"]) => found(StatusCode::OK, &overview(process)),
+        (&Method::GET, ["jobmanager", "config"]) => found(StatusCode::OK, &Statistics::configuration()),
         (&Method::GET, ["jobs", "overview"]) => found(StatusCode::OK, &statistics.overview(own)),
         (_, ["jobs", job, ..]) if *job != own || statistics.state().is_none() => {
             refused(StatusCode::NOT_FOUND, &format!("Job {job} not found"))

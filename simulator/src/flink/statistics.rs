@@ -234,6 +234,11 @@ impl Statistics {
         self.0.inner.borrow().state
     }
 
+    /// `GET /jobmanager/config`, as far as it is about this.
+    pub(super) fn configuration() -> Value {
+        json!([{"key": "rest.cache.checkpoint-statistics.timeout", "value": CACHED.as_millis().to_string()}])
+    }
+
     /// `GET /jobs/overview`, of this job.
     pub(super) fn overview(&self, job: &str) -> Value {
         let inner = self.0.inner.borrow();
