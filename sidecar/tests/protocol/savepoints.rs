@@ -1,5 +1,6 @@
 //! Savepoints: those that the JobManager tells of, and those that are taken through the sidecar.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,6 +184,52 @@ async fn a_savepoint_that_is_done_is_in_the_ledger_with_the_id_that_flink_gave_i
         (&order["target-directory"], &order["formatType"]),
         (&json!("file:/savepoints"), &json!("NATIVE"))
     );
+    sidecar.stop().await;
+}
+
+/// A savepoint that Flink says is done, and that its statistics do not show: more were made since than they hold.
+fn done_unseen(place: &str) -> Shared {
+    let shared = done(7, place);
+    shared.lock().unwrap().savepoints.clear();
+    shared
+}
+
+#[tokio::test]
+async fn a_savepoint_that_flink_does_not_show_is_recorded_with_the_id_in_its_own_metadata_file() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snapshot/fixtures/whole");
+    let directory = fixtures.join("2.2.1-stop-with-savepoint").canonicalize().unwrap();
+    let place = format!("file:{}", directory.display());
+    let (sidecar, _job_manager, _) = leading(&done_unseen(&place), "1h").await;
+    let id = take(&sidecar, json!({})).await;
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("completed"), &json!(true)), "{taken}");
+    assert_eq!((&taken["checkpoint_id"], &taken["external_pointer"]), (&json!(7), &json!(place)), "{taken}");
+    let recorded =
+        known(&sidecar.get("/v1/snapshots").await.json().await.unwrap(), 7).expect("it is recorded");
+    assert_eq!(
+        (&recorded["kind"], &recorded["external_pointer"]),
+        (&json!("savepoint"), &json!(place)),
+        "{recorded}"
+    );
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn a_savepoint_whose_id_nobody_tells_is_complete_and_not_recorded_and_says_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", directory.path().join("savepoint-7").display());
+    let (sidecar, _job_manager, _) = leading(&done_unseen(&place), "1h").await;
+    let id = take(&sidecar, json!({})).await;
+    let taken = ended(&sidecar, &id).await;
+    assert_eq!((&taken["status"], &taken["recorded"]), (&json!("completed"), &json!(false)), "{taken}");
+    assert_eq!(
+        (&taken["checkpoint_id"], &taken["external_pointer"]),
+        (&json!(null), &json!(place)),
+        "{taken}"
+    );
+    let detail = taken["detail"].as_str().unwrap();
+    assert!(detail.contains("_metadata is not there"), "{taken}");
+    assert!(detail.contains(&format!("holdfast reset --to {place}")), "{taken}");
     sidecar.stop().await;
 }
 
