@@ -15,7 +15,7 @@ pub(crate) const NO: Option<i32> = Some(1);
 pub(crate) const USAGE: Option<i32> = Some(2);
 pub(crate) const UNKNOWN: Option<i32> = Some(3);
 
-pub(crate) const JOB: &str = "00000000002efde30000000000000000";
+pub(crate) use crate::flink::JOB;
 
 /// A directory with the log and with real snapshots of Flink: 6 has its state in `_metadata`, 7 is a savepoint with files.
 pub(crate) struct Deployment {
@@ -94,9 +94,14 @@ impl Deployment {
     }
 
     pub(crate) fn run(&self, generation: &str) -> Sidecar {
+        self.run_with(generation, &[])
+    }
+
+    /// With further options.
+    pub(crate) fn run_with(&self, generation: &str, options: &[&str]) -> Sidecar {
         let mut command = holdfast(&["run", "--deployment", "orders", "--election", "none"]);
         command.args(["--store", &self.store(), "--generation", generation, "--retry-period", "100ms"]);
-        command.args(["--listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0"]);
+        command.args(["--listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0"]).args(options);
         Sidecar::start(command)
     }
 
@@ -203,8 +208,18 @@ impl JobManager {
     }
 
     pub(crate) async fn write(&mut self, method: Method, path: &str, body: &Value) {
+        self.write_at(method, &format!("jobs/{JOB}/{path}"), body).await;
+    }
+
+    /// The job ended as FINISHED.
+    pub(crate) async fn finished(&mut self) {
+        let result = json!({"status": "FINISHED", "payload": ""});
+        self.write_at(Method::PUT, &format!("results/jobs/{JOB}"), &result).await;
+    }
+
+    async fn write_at(&mut self, method: Method, path: &str, body: &Value) {
         self.keys += 1;
-        let request = self.client.request(method, format!("{}/v1/jobs/{JOB}/{path}", self.url));
+        let request = self.client.request(method, format!("{}/v1/{path}", self.url));
         let request = request.header("Holdfast-Epoch", self.epoch).header("Idempotency-Key", self.keys);
         let response = request.json(body).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap());

@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
 
 mod deployment;
+#[path = "../fake/flink.rs"]
+mod flink;
 mod reading;
+mod savepoint;
 mod writing;
