@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// An answer that takes longer is no answer: a paused process accepts connections and says nothing.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,5 +53,13 @@ impl Endpoint {
         let answer = self.http.patch(&url).send().await.with_context(|| format!("PATCH {url}"))?;
         answer.error_for_status().with_context(|| format!("PATCH {url}"))?;
         Ok(())
+    }
+
+    /// Posts JSON and reads the JSON of the answer. Anything but a success is an error.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        let url = self.url(path);
+        let answer = self.http.post(&url).json(body).send().await.with_context(|| format!("POST {url}"))?;
+        let answer = answer.error_for_status().with_context(|| format!("POST {url}"))?;
+        answer.json().await.with_context(|| format!("POST {url} was answered with something else"))
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,6 +51,29 @@ impl Report {
 
 /// Reads all committed files under `dir`.
 pub fn read(dir: &Path) -> Result<Report> {
+    Ok(read_lines(dir)?.0)
+}
+
+/// The runs of `seq` that are in two lines each: what was done again after the job had gone back to an older snapshot. More than
+/// twice, a hole or a wrong count is an error.
+pub fn done_again(dir: &Path) -> Result<Vec<RangeInclusive<u64>>> {
+    let (report, times_by_seq) = read_lines(dir)?;
+    let most = times_by_seq.values().max().copied().unwrap_or_default();
+    if most > 2 || report.lost > 0 || report.miscounted > 0 {
+        bail!("a record is in up to {most} lines: {report:?}");
+    }
+    let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
+    for (seq, _) in times_by_seq.into_iter().filter(|(_, times)| *times == 2) {
+        match runs.last_mut() {
+            Some(run) if run.end() + 1 == seq => *run = *run.start()..=seq,
+            _ => runs.push(seq..=seq),
+        }
+    }
+    Ok(runs)
+}
+
+/// With how often each `seq` is there.
+fn read_lines(dir: &Path) -> Result<(Report, BTreeMap<u64, u64>)> {
     let mut times_by_seq: BTreeMap<u64, u64> = BTreeMap::new();
     let mut report = Report::default();
     for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
@@ -68,7 +92,7 @@ pub fn read(dir: &Path) -> Result<Report> {
     report.highest = times_by_seq.last_key_value().map(|(seq, _)| *seq);
     report.duplicated = report.records - times_by_seq.len() as u64;
     report.lost = report.highest.map_or(0, |highest| highest + 1) - times_by_seq.len() as u64;
-    Ok(report)
+    Ok((report, times_by_seq))
 }
 
 /// Waits until the sink has committed `seq` and everything before it, while the job runs on, and reports. What is still
@@ -147,6 +171,23 @@ mod tests {
         let expected = Report { records: 3, highest: Some(2), lost: 1, duplicated: 1, miscounted: 1 };
         assert_eq!(found, expected);
         assert!(found.require_exactly_once().is_err());
+    }
+
+    #[test]
+    fn what_was_done_again_is_told_in_runs_and_three_times_is_an_error() {
+        let again = |files: &[(&str, &str)]| {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                fs::write(dir.path().join(name), text).unwrap();
+            }
+            done_again(dir.path())
+        };
+        let once = ("part-a-0", "0,1,0,5\n1,1,1,5\n2,1,2,5\n3,1,3,5\n");
+        assert_eq!(again(&[once]).unwrap(), []);
+        let more = ("part-b-0", "0,1,0,5\n2,1,2,5\n3,1,3,5\n");
+        assert_eq!(again(&[once, more]).unwrap(), [0..=0, 2..=3]);
+        assert!(again(&[once, more, ("part-c-0", "3,1,3,5\n")]).is_err());
+        assert!(again(&[("part-a-0", "1,1,1,5\n")]).is_err(), "0 is lost");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::endpoint::Endpoint;
 
@@ -71,6 +72,18 @@ struct Latest {
 #[derive(Deserialize)]
 struct Details {
     timestamps: Timestamps,
+    vertices: Vec<Vertex>,
+}
+
+#[derive(Deserialize)]
+struct Vertex {
+    parallelism: u32,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    #[serde(rename = "request-id")]
+    trigger: String,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +124,36 @@ impl Rest {
     /// between two calls is seen.
     pub async fn was_restarted(&self, job: &str) -> Result<bool> {
         Ok(self.0.json::<Details>(&format!("/jobs/{job}")).await?.timestamps.restarting > 0)
+    }
+
+    /// How many tasks the job's widest operators really have.
+    pub async fn parallelism(&self, job: &str) -> Result<u32> {
+        let vertices = self.0.json::<Details>(&format!("/jobs/{job}")).await?.vertices;
+        vertices.iter().map(|vertex| vertex.parallelism).max().context("the job has no vertices")
+    }
+
+    /// Asks for a savepoint, and returns the id by which it is asked after.
+    pub async fn trigger_savepoint(&self, job: &str) -> Result<String> {
+        let order = json!({"cancel-job": false, "formatType": "CANONICAL"});
+        Ok(self.0.post::<Accepted>(&format!("/jobs/{job}/savepoints"), &order).await?.trigger)
+    }
+
+    /// Asks for the job to be stopped with a savepoint, and returns the id by which that is asked after.
+    pub async fn stop_with_savepoint(&self, job: &str) -> Result<String> {
+        let order = json!({"drain": false, "formatType": "CANONICAL"});
+        Ok(self.0.post::<Accepted>(&format!("/jobs/{job}/stop"), &order).await?.trigger)
+    }
+
+    /// Where the savepoint of this trigger id is, once it is complete. A failure is an error.
+    pub async fn savepoint(&self, job: &str, trigger: &str) -> Result<Option<String>> {
+        let answer: Value = self.0.json(&format!("/jobs/{job}/savepoints/{trigger}")).await?;
+        if answer["status"]["id"] != "COMPLETED" {
+            return Ok(None);
+        }
+        match answer["operation"]["location"].as_str() {
+            Some(location) => Ok(Some(location.to_owned())),
+            None => bail!("the savepoint has failed: {answer}"),
+        }
     }
 
     /// Asks for the job to be cancelled.

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use harness::flink::job_manager::RATE;
 use harness::pod::Pod;
+use harness::rollout::Rollout;
 use harness::scenario::rule;
+use harness::sink;
+use harness::site::Site;
 use harness::wait;
 use serde_json::Value;
 
@@ -14,6 +18,14 @@ use crate::generations::{generation, local, next};
 
 /// How long a sidecar that restores nothing may take to say so.
 const REFUSED_LIMIT: Duration = Duration::from_secs(60);
+
+/// The snapshot before the one that is broken.
+pub(crate) struct Before {
+    /// Its id.
+    pub(crate) id: u64,
+    /// The last record that it covers: everything up to it was committed when the job stopped with it.
+    pub(crate) committed: u64,
+}
 
 /// What is done to a file.
 enum Damage {
@@ -49,7 +61,7 @@ impl Original {
 
 /// The last generation's job was cancelled, and has state in files beside `_metadata`; this one is `number`. The JobManager of
 /// this generation waits while one file after the other is harmed, since the sidecar plans anew every few seconds.
-pub(crate) async fn test(pod: &mut Pod<'_>, number: u32) -> Result<()> {
+pub(crate) async fn test(site: &Site, pod: &mut Pod<'_>, number: u32, before: Before) -> Result<()> {
     let last = pod.job_manager()?.log.completed()?.last().copied().context("no checkpoint completed")?;
     let shown = pod.holdfast(&["snapshots", "show", &last.to_string()]).await?.done()?;
     let pointer = pointer_in(&shown).with_context(|| format!("no pointer: {shown}"))?;
@@ -72,12 +84,26 @@ pub(crate) async fn test(pod: &mut Pod<'_>, number: u32) -> Result<()> {
     rule("a truncated state file: the same", refused(pod, &pointer, &state, Some("too_short"))).await?;
     pod.job_manager()?.process.kill()?;
 
-    // Flink keeps one checkpoint (num-retained), so the one before is the savepoint of the stop.
     let rollout = generation(number).sidecar(&["--on-broken-snapshot", "previous"]);
-    let (_, restored) = rule("where that is allowed, the one before is restored", next(pod, rollout)).await?;
-    let restored = restored.context("it started empty")?;
-    ensure!(restored.id < last, "{restored:?}, which is not before {last}");
+    rule("where that is allowed, exactly the one before is restored", previous(site, pod, rollout, before))
+        .await?;
     state.mend()
+}
+
+/// Flink keeps one checkpoint (num-retained), so the one before is the savepoint of the stop, which was taken after all of its
+/// job's checkpoints.
+async fn previous(site: &Site, pod: &mut Pod<'_>, rollout: Rollout, before: Before) -> Result<()> {
+    let out = site.path("out");
+    let committed = sink::read(&out)?.highest.context("nothing was committed")?;
+    let (job, restored) = next(pod, rollout).await?;
+    let restored = restored.context("it started empty")?;
+    ensure!(restored.id == before.id, "{restored:?}, but the one before is {}", before.id);
+    // What the broken one covered beyond it is done again, each record once more; everything else is there once.
+    sink::read_past(&out, committed + RATE / 2).await?;
+    pod.job_manager()?.require_no_restart(&job.id).await?;
+    let (done_again, expected) = (sink::done_again(&out)?, before.committed + 1..=committed);
+    ensure!(done_again == [expected.clone()], "done again: {done_again:?}, not {expected:?}");
+    Ok(())
 }
 
 /// `verify` fails and lists the file under `list`, and the sidecar refuses to restore the snapshot and names the file.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use harness::flink::job_manager::RATE;
 use harness::flink::rest::{Job, Restored};
 use harness::pod::Pod;
@@ -11,9 +11,16 @@ use harness::rollout::Rollout;
 use harness::sink;
 use harness::site::Site;
 use harness::wait;
+use serde_json::Value;
 
 /// How long a JobManager whose job has ended may take to end.
 pub(crate) const END_LIMIT: Duration = Duration::from_secs(90);
+
+/// The parallelism of a job where nothing else is configured.
+pub(crate) const USUAL_PARALLELISM: u32 = 2;
+
+/// How long a savepoint of Flink's own may be unknown: Flink's cache, and a few rounds of the observer.
+const OBSERVED_LIMIT: Duration = Duration::from_secs(30);
 
 /// Flink deletes the checkpoints of a job that failed or was cancelled, if nothing keeps it from that.
 const FLINKS_DEFAULT: &str = "NO_EXTERNALIZED_CHECKPOINTS";
@@ -84,6 +91,56 @@ pub(crate) async fn savepoint(pod: &Pod<'_>, flags: &[&str]) -> Result<(u64, Pat
     let pointer = done["external_pointer"].as_str().with_context(|| format!("no pointer: {done}"))?;
     let id = done["checkpoint_id"].as_u64().with_context(|| format!("no id: {done}"))?;
     Ok((id, local(pointer)))
+}
+
+/// Has Flink itself take a savepoint, as somebody would who knows nothing of Holdfast, and returns its id once the ledger has it.
+pub(crate) async fn savepoint_at_flink(pod: &mut Pod<'_>, job: &Job) -> Result<u64> {
+    let rest = pod.job_manager()?.rest.clone();
+    let trigger = rest.trigger_savepoint(&job.id).await?;
+    let location =
+        wait::until("Flink's own savepoint", END_LIMIT, async || rest.savepoint(&job.id, &trigger).await)
+            .await?;
+    wait::until("Flink's own savepoint to be in the ledger", OBSERVED_LIMIT, async || {
+        let known = savepoints(pod).await?;
+        Ok(known.into_iter().find(|(_, place)| local(place) == local(&location)).map(|(id, _)| id))
+    })
+    .await
+}
+
+/// Has Flink itself stop the job with a savepoint, and returns that one's id after the JobManager has ended.
+pub(crate) async fn stop_at_flink(pod: &mut Pod<'_>, job: &Job) -> Result<u64> {
+    let before = savepoints(pod).await?;
+    let rest = pod.job_manager()?.rest.clone();
+    let trigger = rest.stop_with_savepoint(&job.id).await?;
+    // Flink does not end its process until somebody has read this, or five minutes have passed.
+    let location =
+        wait::until("Flink to stop the job", END_LIMIT, async || rest.savepoint(&job.id, &trigger).await)
+            .await?;
+    pod.job_manager()?.process.wait_for_exit(END_LIMIT).await?;
+    // Nobody can be asked any more: what the ledger has now, it has from the last look.
+    let new: Vec<_> = savepoints(pod).await?.into_iter().filter(|known| !before.contains(known)).collect();
+    match &new[..] {
+        [(id, place)] if local(place) == local(&location) => Ok(*id),
+        _ => bail!("only the savepoint at {location} must be new in the ledger, not {new:?}"),
+    }
+}
+
+/// The savepoints that the ledger has: ids and places.
+async fn savepoints(pod: &Pod<'_>) -> Result<Vec<(u64, String)>> {
+    let shown = pod.holdfast(&["snapshots", "list"]).await?.done()?;
+    let all = shown["snapshots"].as_array().with_context(|| format!("no list: {shown}"))?;
+    let savepoints = all.iter().filter(|snapshot| snapshot["kind"] == "savepoint");
+    let named = |snapshot: &Value| {
+        Some((snapshot["id"].as_u64()?, snapshot["external_pointer"].as_str()?.to_owned()))
+    };
+    Ok(savepoints.filter_map(named).collect())
+}
+
+/// Fails unless the job runs with this parallelism.
+pub(crate) async fn require_parallelism(pod: &mut Pod<'_>, job: &Job, expected: u32) -> Result<()> {
+    let found = pod.job_manager()?.rest.parallelism(&job.id).await?;
+    ensure!(found == expected, "the job runs with the parallelism {found}, not {expected}");
+    Ok(())
 }
 
 /// The path of a `file:` URL.

@@ -14,9 +14,10 @@ use harness::sink;
 use harness::site::Site;
 use harness::wait;
 
-use crate::broken_snapshot;
+use crate::broken_snapshot::{self, Before};
 use crate::generations::{
-    END_LIMIT, begin, cancel, generation, goes_on_exactly_once, next, running, savepoint,
+    END_LIMIT, USUAL_PARALLELISM, begin, cancel, generation, goes_on_exactly_once, next, require_parallelism,
+    running, savepoint, savepoint_at_flink, stop_at_flink,
 };
 
 /// The record that fails the first generation: a few checkpoints after its start.
@@ -36,12 +37,17 @@ pub(crate) async fn test(version: &str) -> Result<(), Failure> {
             .await?;
         rule("the next generation goes on from the last checkpoint", after_failure(site, &mut pod)).await?;
         rule("after a cancel too, with another parallelism", after_cancel(site, &mut pod)).await?;
-        rule("a savepoint newer than the last checkpoint is restored", newer_savepoint(site, &mut pod))
-            .await?;
+        rule(
+            "a savepoint newer than the last checkpoint is restored, also if Flink was asked for it",
+            newer_savepoint(site, &mut pod),
+        )
+        .await?;
         rule("one that the job went back behind is not", rolled_back_savepoint(site, &mut pod)).await?;
         rule("after a stop with a savepoint, that is restored", after_stop(site, &mut pod)).await?;
-        broken_snapshot::test(&mut pod, 9).await?;
-        rule("a reset goes back to an older snapshot, state and all", reset(site, &mut pod)).await
+        let before = rule("whoever asked for the stop", after_stop_at_flink(site, &mut pod)).await?;
+        broken_snapshot::test(site, &mut pod, 10, before).await?;
+        rule("a reset goes back to an older snapshot, state, configuration and all", reset(site, &mut pod))
+            .await
     })
     .await
 }
@@ -63,6 +69,7 @@ async fn after_failure(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     let last = pod.job_manager()?.log.completed()?.last().copied();
     let (job, restored) = next(pod, generation(2)).await?;
     ensure!(restored.as_ref().map(|restored| restored.id) == last, "{restored:?}, but the last was {last:?}");
+    require_parallelism(pod, &job, USUAL_PARALLELISM).await?;
     goes_on_exactly_once(site, pod, &job).await?;
     let plan = pod.holdfast(&["plan"]).await?.done()?;
     ensure!(plan.to_string().contains("newest snapshot of the lineage"), "{plan}");
@@ -73,13 +80,14 @@ async fn after_cancel(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     let last = pod.job_manager()?.log.completed()?.last().copied();
     let (job, restored) = next(pod, generation(3).set("parallelism.default", "1")).await?;
     ensure!(restored.as_ref().map(|restored| restored.id) == last, "{restored:?}, but the last was {last:?}");
+    require_parallelism(pod, &job, 1).await?;
     goes_on_exactly_once(site, pod, &job).await?;
     cancel(pod, &job).await
 }
 
 async fn newer_savepoint(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     let (job, _) = next(pod, generation(4).checkpoint_every(SELDOM)).await?;
-    let (id, _) = savepoint(pod, &[]).await?;
+    let id = savepoint_at_flink(pod, &job).await?;
     cancel(pod, &job).await?;
     let (job, restored) = next(pod, generation(5)).await?;
     let restored = restored.context("it started empty")?;
@@ -119,30 +127,58 @@ async fn rolled_back_savepoint(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     goes_on_exactly_once(site, pod, &job).await
 }
 
+/// The job of generation 7 runs.
 async fn after_stop(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     let (id, _) = savepoint(pod, &["--stop"]).await?;
     pod.job_manager()?.process.wait_for_exit(END_LIMIT).await?;
+    let (job, restored) = next(pod, generation(8)).await?;
+    let restored = restored.context("it started empty")?;
+    ensure!((restored.id, restored.is_savepoint) == (id, true), "{restored:?}, but the savepoint was {id}");
+    goes_on_exactly_once(site, pod, &job).await
+}
+
+/// The job of generation 8 runs. What is returned is the snapshot before the newest, for the rules about broken ones.
+async fn after_stop_at_flink(site: &Site, pod: &mut Pod<'_>) -> Result<Before> {
+    let (job, _) = running(pod).await?;
+    let id = stop_at_flink(pod, &job).await?;
+    let committed = sink::read(&site.path("out"))?.highest.context("nothing was committed")?;
     // The next rules need files with state beside `_metadata`, which is where a job's small state is otherwise.
-    let (job, restored) = next(pod, generation(8).set(INLINE_THRESHOLD, "0")).await?;
+    let (job, restored) = next(pod, generation(9).set(INLINE_THRESHOLD, "0")).await?;
     let restored = restored.context("it started empty")?;
     ensure!((restored.id, restored.is_savepoint) == (id, true), "{restored:?}, but the savepoint was {id}");
     goes_on_exactly_once(site, pod, &job).await?;
-    cancel(pod, &job).await
+    cancel(pod, &job).await?;
+    Ok(Before { id, committed })
 }
 
+/// The job of generation 10 runs, and has passed everything that was done again.
 async fn reset(site: &Site, pod: &mut Pod<'_>) -> Result<()> {
     let (job, _) = running(pod).await?;
     let (older, _) = savepoint(pod, &[]).await?;
+    cancel(pod, &job).await?;
+    // A rollout that is regretted: it also changed the configuration.
+    let (job, restored) = next(pod, generation(11).set("parallelism.default", "1")).await?;
+    let restored = restored.context("it started empty")?;
+    ensure!(restored.id >= older, "{restored:?}, which is before savepoint {older}");
+    require_parallelism(pod, &job, 1).await?;
     pod.job_manager()?.wait_for_checkpoints(2).await?;
     pod.holdfast(&["reset", "--to", &older.to_string()]).await?.done()?;
     cancel(pod, &job).await?;
-    let (job, restored) = next(pod, generation(10)).await?;
+    let (out, done_before) = (site.path("out"), sink::done_again(&site.path("out"))?);
+    let committed = sink::read(&out)?.highest.context("nothing was committed")?;
+
+    let (job, restored) = next(pod, generation(12)).await?;
     let restored = restored.context("it started empty")?;
     ensure!(restored.id == older, "{restored:?}, but the reset was to {older}");
-    pod.job_manager()?.wait_for_checkpoints(1).await?;
+    require_parallelism(pod, &job, USUAL_PARALLELISM).await?;
+    // Going back means that what came after is done again: twice in the sink, nothing more often, and nothing is lost.
+    sink::read_past(&out, committed + RATE / 2).await?;
     pod.job_manager()?.require_no_restart(&job.id).await?;
-    // Going back means that what came after is done again: twice in the sink, and nothing is lost.
-    let report = sink::read(&site.path("out"))?;
-    ensure!(report.lost == 0, "{report:?}");
+    let done_again = sink::done_again(&out)?;
+    let (last, others) = done_again.split_last().context("nothing was done again")?;
+    ensure!(
+        others == done_before && *last.end() == committed,
+        "done again: {done_again:?}; before the reset that was {done_before:?}, and {committed} was the last record"
+    );
     Ok(())
 }
