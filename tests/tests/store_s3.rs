@@ -1,4 +1,4 @@
-//! The store on a real S3 server, and behind a gateway that breaks it.
+//! The store on a real S3 server, and behind a gateway that breaks it; and whether a snapshot there can be restored.
 //!
 //! The server is ministack, installed by `scripts/setup-s3.sh`; each test starts its own on a free port. A missing
 //! server is a failure, not a skip: a suite that tests nothing must not be green.
@@ -6,8 +6,9 @@
 use ha_store::conformance::{Bench, RULES};
 use ha_store::{BackendOptions, Store, StoreError, StoreUrl, SystemEntropy};
 use harness::net::free_address;
+use snapshot::{Stores, Verdict, Verification, VerifyOptions, verify};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -83,6 +84,65 @@ impl Server {
             sleep(Duration::from_millis(100)).await;
         }
         panic!("ministack did not create a bucket at {url} within 30 s");
+    }
+}
+
+/// A savepoint of a real Flink, in a bucket.
+struct Savepoint {
+    server: Server,
+    stores: Stores,
+    /// Its files by name.
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Savepoint {
+    const KEY: &str = "flink/savepoints/savepoint-4c1d7e-1";
+
+    /// All of its files are there.
+    async fn put() -> Self {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snapshot/fixtures/whole");
+        let directory = fixture.join("2.2.1-stop-with-savepoint");
+        let files = std::fs::read_dir(directory).expect("the fixture is there").map(|file| {
+            let file = file.expect("it can be listed");
+            let name = file.file_name().into_string().expect("an ASCII name");
+            (name, std::fs::read(file.path()).expect("it can be read"))
+        });
+        let server = Server::start().await;
+        let stores = Stores::new(options(server.address));
+        let savepoint = Self { stores, files: files.collect(), server };
+        for (name, bytes) in &savepoint.files {
+            savepoint.write(name, bytes).await;
+        }
+        savepoint
+    }
+
+    /// As Flink names it.
+    fn pointer() -> String {
+        format!("s3://{BUCKET}/{}", Self::KEY)
+    }
+
+    fn path(name: &str) -> String {
+        format!("{}/{name}", Self::pointer())
+    }
+
+    fn object(&self, name: &str) -> String {
+        format!("http://{}/{BUCKET}/{}/{name}", self.server.address, Self::KEY)
+    }
+
+    async fn write(&self, name: &str, bytes: &[u8]) {
+        let put = reqwest::Client::new().put(self.object(name)).body(bytes.to_vec());
+        let answer = put.send().await.expect("the server answers");
+        assert!(answer.status().is_success(), "{name}: {}", answer.status());
+    }
+
+    async fn remove(&self, name: &str) {
+        let answer =
+            reqwest::Client::new().delete(self.object(name)).send().await.expect("the server answers");
+        assert!(answer.status().is_success(), "{name}: {}", answer.status());
+    }
+
+    async fn verified(&self, options: &VerifyOptions) -> Verification {
+        verify(&self.stores, &Self::pointer(), options).await.expect("a path that can be asked for")
     }
 }
 
@@ -181,4 +241,71 @@ async fn a_server_that_is_not_there_is_unavailable_and_that_is_certain() {
     // Connections are refused: nothing was sent, so nothing can be recorded.
     let refused = store.commit(epoch, bench.key(), ha_store::conformance::add_checkpoint(1)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_on_a_real_s3_server_is_sound_or_what_is_missing_or_truncated_is_named() {
+    let savepoint = Savepoint::put().await;
+    // Each file asked for by itself, and all of them by one listing.
+    let one_by_one = VerifyOptions::default();
+    let listed = VerifyOptions { list_from_files: 2, list_page_costs_heads: 1, ..VerifyOptions::default() };
+    let sound = savepoint.verified(&one_by_one).await;
+    assert_eq!(
+        (sound.verdict, sound.checkpoint_id, sound.references.len()),
+        (Verdict::Ok, Some(7), 6),
+        "{sound:?}"
+    );
+    assert_eq!((sound.requests.heads, sound.requests.list_pages), (1 + 6, 0), "{sound:?}");
+    let sound = savepoint.verified(&listed).await;
+    assert_eq!(
+        (sound.verdict, sound.requests.heads, sound.requests.list_pages),
+        (Verdict::Ok, 1, 1),
+        "{sound:?}"
+    );
+
+    for (name, bytes) in savepoint.files.iter().filter(|(name, _)| name != "_metadata") {
+        let path = Savepoint::path(name);
+        for how in [&one_by_one, &listed] {
+            savepoint.remove(name).await;
+            let found = savepoint.verified(how).await;
+            assert_eq!((found.verdict, &found.missing), (Verdict::Broken, &vec![path.clone()]), "{found:?}");
+            savepoint.write(name, &bytes[..bytes.len() - 1]).await;
+            let found = savepoint.verified(how).await;
+            assert_eq!(
+                (found.verdict, &found.too_short),
+                (Verdict::Broken, &vec![path.clone()]),
+                "{found:?}"
+            );
+            savepoint.write(name, bytes).await;
+        }
+    }
+    assert!(savepoint.verified(&one_by_one).await.ok, "all is mended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_whose_metadata_file_is_truncated_or_gone_is_broken_and_one_whose_server_is_gone_is_unknown()
+ {
+    let savepoint = Savepoint::put().await;
+    let options = VerifyOptions { attempts_max: 1, ..VerifyOptions::default() };
+    let whole = savepoint.files.iter().find(|(name, _)| name == "_metadata").expect("it has one").1.clone();
+    savepoint.write("_metadata", &whole[..whole.len() / 2]).await;
+    let found = savepoint.verified(&options).await;
+    assert_eq!(found.verdict, Verdict::Broken, "{found:?}");
+    let unreadable = found.unreadable.expect("it does not parse");
+    assert!(unreadable.finding.position <= whole.len() as u64 / 2, "{unreadable:?}");
+
+    savepoint.remove("_metadata").await;
+    let found = savepoint.verified(&options).await;
+    assert_eq!((found.verdict, found.missing), (Verdict::Broken, vec![Savepoint::path("_metadata")]));
+
+    savepoint.write("_metadata", &whole).await;
+    assert!(savepoint.verified(&options).await.ok, "it is mended");
+    let Savepoint { server, stores, .. } = savepoint;
+    drop(server);
+    let found = verify(&stores, &Savepoint::pointer(), &options).await.expect("a path that can be asked for");
+    assert_eq!(
+        (found.verdict, found.missing, found.too_short),
+        (Verdict::Unknown, vec![], vec![]),
+        "nobody answers"
+    );
 }
