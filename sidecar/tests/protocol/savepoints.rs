@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ async fn end_with_a_savepoint_that_shows_after(shared: &Shared, hidden: Duration
     let (sidecar, _job_manager, epoch) = leading(shared, "1h").await;
     let result = json!({"status": "FINISHED", "payload": ""});
     let path = format!("/v1/results/jobs/{JOB}");
-    let told = Instant::now();
+    let told = tokio::time::Instant::now();
     let written = tokio::spawn(sidecar.write(Method::PUT, &path, epoch, "r").json(&result).send());
     let later = shared.clone();
     let shows = tokio::spawn(async move {

@@ -138,10 +138,10 @@ impl Rest {
         Ok(self.0.post::<Accepted>(&format!("/jobs/{job}/savepoints"), &order).await?.trigger)
     }
 
-    /// Asks for the job to be stopped with a savepoint.
-    pub async fn stop_with_savepoint(&self, job: &str) -> Result<()> {
+    /// Asks for the job to be stopped with a savepoint, and returns the id by which that is asked after.
+    pub async fn stop_with_savepoint(&self, job: &str) -> Result<String> {
         let order = json!({"drain": false, "formatType": "CANONICAL"});
-        self.0.post::<Accepted>(&format!("/jobs/{job}/stop"), &order).await.map(drop)
+        Ok(self.0.post::<Accepted>(&format!("/jobs/{job}/stop"), &order).await?.trigger)
     }
 
     /// Where the savepoint of this trigger id is, once it is complete. A failure is an error.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use harness::flink::job_manager::RATE;
 use harness::flink::rest::{Job, Restored};
 use harness::pod::Pod;
@@ -110,15 +110,19 @@ pub(crate) async fn savepoint_at_flink(pod: &mut Pod<'_>, job: &Job) -> Result<u
 /// Has Flink itself stop the job with a savepoint, and returns that one's id after the JobManager has ended.
 pub(crate) async fn stop_at_flink(pod: &mut Pod<'_>, job: &Job) -> Result<u64> {
     let before = savepoints(pod).await?;
-    pod.job_manager()?.rest.stop_with_savepoint(&job.id).await?;
+    let rest = pod.job_manager()?.rest.clone();
+    let trigger = rest.stop_with_savepoint(&job.id).await?;
+    // Flink does not end its process until somebody has read this, or five minutes have passed.
+    let location =
+        wait::until("Flink to stop the job", END_LIMIT, async || rest.savepoint(&job.id, &trigger).await)
+            .await?;
     pod.job_manager()?.process.wait_for_exit(END_LIMIT).await?;
     // Nobody can be asked any more: what the ledger has now, it has from the last look.
     let new: Vec<_> = savepoints(pod).await?.into_iter().filter(|known| !before.contains(known)).collect();
-    let [(id, place)] = &new[..] else {
-        anyhow::bail!("one new savepoint must be in the ledger, not {new:?}")
-    };
-    ensure!(local(place).join("_metadata").exists(), "there is no savepoint at {place}");
-    Ok(*id)
+    match &new[..] {
+        [(id, place)] if local(place) == local(&location) => Ok(*id),
+        _ => bail!("only the savepoint at {location} must be new in the ledger, not {new:?}"),
+    }
 }
 
 /// The savepoints that the ledger has: ids and places.
