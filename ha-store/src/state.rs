@@ -8,7 +8,9 @@ mod restore;
 
 pub use restore::{ClaimMode, PlannedSnapshot, Reset, RestorePlan};
 
-use crate::{Answer, Epoch, IdempotencyKey, JobId, JobStatus, Nonce, ResultId, Sequence, SessionId};
+use crate::{
+    Answer, Epoch, IdempotencyKey, JobId, JobStatus, Nonce, Refusal, ResultId, Sequence, SessionId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -348,6 +350,27 @@ impl DeploymentState {
     pub fn has_ended(&self, job: &JobId) -> bool {
         let ended = self.jobs.get(job).is_some_and(|known| known.ended.is_some());
         ended || self.results.jobs.contains_key(&ResultId::from(job.clone()))
+    }
+
+    /// Whether a JobManager of this generation may be granted: of the present one, or of one that is new. One that was
+    /// there before and was followed by another is over (promise P5), as far back as grants, plans and results are kept.
+    ///
+    /// # Errors
+    /// [`Refusal::GenerationOver`].
+    pub fn check_generation(&self, generation: &str) -> Result<(), Refusal> {
+        let Some(present) = self.generation.as_deref().filter(|present| *present != generation) else {
+            return Ok(());
+        };
+        let grants = self.grants.iter().chain(&self.grant).map(|grant| grant.generation.as_str());
+        let plans = self.plans.iter().map(|plan| plan.generation.as_str());
+        let results = self.archived_results.iter().filter_map(|archived| archived.generation.as_deref());
+        match grants.chain(plans).chain(results).any(|earlier| earlier == generation) {
+            true => Err(Refusal::GenerationOver {
+                returning: generation.to_owned(),
+                present: present.to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Every snapshot that is known, of whatever job, with the job that recorded it.

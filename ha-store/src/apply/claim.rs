@@ -19,14 +19,19 @@ pub(crate) fn check_claim(claim: &Claim) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Records the grant of `ctx.epoch`.
+/// Records the grant of `ctx.epoch`. Refused, and nothing changed, for a generation that another one has followed.
 ///
 /// Within a generation nothing else changes but that savepoints newer than where a job goes on from are behind it: what
 /// ended stays ended (P5). A new generation is a new rollout of the deployment: it runs its own graph, so stored ones are
 /// dropped; results of the old one are set aside; and Flink finds nothing in its checkpoint store, because what it
 /// restores is the plan's to say.
-pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Applying<'_>) {
+pub(crate) fn apply_claim(
+    state: &mut DeploymentState,
+    claim: &Claim,
+    ctx: &Applying<'_>,
+) -> Result<(), Refusal> {
     assert!(ctx.epoch > state.epoch(), "a claim raises the epoch");
+    state.check_generation(&claim.generation)?;
     let grant = Grant {
         session: claim.session.clone(),
         holder: claim.holder.clone(),
@@ -49,6 +54,7 @@ pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Appl
             state.generation = Some(claim.generation.clone());
         }
     }
+    Ok(())
 }
 
 fn begin_generation(state: &mut DeploymentState, ctx: &Applying<'_>) {

@@ -72,6 +72,10 @@ impl World {
     }
 
     fn claim_as(&mut self, generation: &str, leads: bool) {
+        self.try_claim(generation, leads).unwrap();
+    }
+
+    fn try_claim(&mut self, generation: &str, leads: bool) -> Result<(), Refusal> {
         let claim = Claim {
             session: SessionId::try_from("session").unwrap(),
             holder: "pod".to_owned(),
@@ -80,7 +84,7 @@ impl World {
             epoch_hint: 0,
         };
         let epoch = self.state.epoch().next();
-        self.step(|state, ctx| apply_claim(state, &claim, ctx), epoch);
+        self.step(|state, ctx| apply_claim(state, &claim, ctx), epoch)
     }
 
     fn keyed(&mut self, key: &str, change: Change) -> Result<Outcome, Refusal> {
@@ -357,7 +361,9 @@ proptest! {
         let mut world = World::new();
         for (change, dice) in steps {
             if dice == 0 {
-                world.claim(&format!("generation-{}", world.at % 3));
+                let before = world.state.clone();
+                let refused = world.try_claim(&format!("generation-{}", world.at % 3), true).is_err();
+                prop_assert!(!refused || world.state == before);
             }
             let before = world.state.clone();
             let outcome = world.keyed(&format!("key-{}", world.at), change);

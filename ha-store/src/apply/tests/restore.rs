@@ -64,6 +64,36 @@ fn a_new_generation_finds_nothing_live_and_an_announced_discard_counts() {
 }
 
 #[test]
+fn a_generation_that_was_followed_by_another_never_comes_back() {
+    let mut world = World::new();
+    world.end(1, &[]).unwrap();
+    world.claim("first");
+    world.claim("second");
+    world.put(1, 1, Expected::Absent).unwrap();
+    let before = world.state.clone();
+    let over = Refusal::GenerationOver { returning: "first".into(), present: "second".into() };
+    assert_eq!(world.try_claim("first", true), Err(over.clone()));
+    assert_eq!(world.state, before, "nobody is deposed, no result set aside, no graph dropped");
+    let told = over.to_string();
+    assert!(["first", "second", "reset --to"].iter().all(|word| told.contains(word)), "{told}");
+    world.claim("second");
+    world.claim("third");
+    assert!(world.try_claim("second", true).is_err());
+}
+
+#[test]
+fn a_generation_is_remembered_by_its_plan_when_its_grants_are_forgotten() {
+    let mut world = World::new();
+    world.set(plan("first", None, ClaimMode::NoClaim)).unwrap();
+    world.claim("second");
+    for _ in 0..world.limits.grant_history_max + 1 {
+        world.claim("second");
+    }
+    assert!(world.state.grants.iter().all(|grant| grant.generation != "first"));
+    assert!(world.try_claim("first", true).is_err());
+}
+
+#[test]
 fn what_is_restored_moves_from_the_history_to_the_live_ones() {
     let mut world = World::new();
     world.add(1, 1).unwrap();
