@@ -167,15 +167,23 @@ pub struct PointerRecord {
     pub external_pointer: String,
     /// Checkpoint or savepoint.
     pub kind: SnapshotKind,
-    /// When it was triggered. Unix milliseconds, by the JobManager's clock.
+    /// When it was triggered. Unix milliseconds, by the JobManager's clock; 0 if nobody knows.
     pub trigger_timestamp_ms: i64,
-    /// When it was completed. Unix milliseconds, by the JobManager's clock.
+    /// When it was completed. Unix milliseconds, by the JobManager's clock; 0 if nobody knows.
     pub completion_timestamp_ms: i64,
     /// Base64 of the Java-serialized `CheckpointProperties`. Not looked into.
     pub properties: String,
     /// Base64 of the Java-serialized restored properties. Not looked into.
     #[serde(default)]
     pub restored_properties: Option<String>,
+}
+
+impl PointerRecord {
+    /// Whether it is known when the snapshot was completed. Flink has no times for one that a job was restored from, and
+    /// nobody has them for one from elsewhere.
+    pub fn has_times(&self) -> bool {
+        self.completion_timestamp_ms > 0
+    }
 }
 
 /// Checkpoint or savepoint.

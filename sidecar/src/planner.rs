@@ -21,9 +21,8 @@ pub(crate) use words::first_of;
 
 use std::collections::BTreeMap;
 
-use crate::views::place_of;
 use ha_store::{
-    ClaimMode, DeploymentState, Epoch, JobId, PlannedSnapshot, RestorePlan, Snapshot, SnapshotKind,
+    ClaimMode, DeploymentState, Epoch, JobId, PlannedSnapshot, RestorePlan, Snapshot, SnapshotKind, is_same_place,
 };
 
 /// What the user wants to be restored.
@@ -276,19 +275,22 @@ impl<'a> Planner<'a> {
 
     fn too_old(&self, candidate: &Candidate<'_>) -> Option<String> {
         let max_age_ms = self.wish.max_age_ms?;
-        let age_ms = self.circumstances.now_ms - candidate.snapshot.pointer.completion_timestamp_ms;
+        // Of one that is known only because a job was restored from it, nobody knows when it was completed. It was before it
+        // was recorded here.
+        let Snapshot { pointer, added_at_ms, .. } = candidate.snapshot;
+        let since_ms = if pointer.has_times() { pointer.completion_timestamp_ms } else { *added_at_ms };
+        let age_ms = self.circumstances.now_ms - since_ms;
         let too_old = u64::try_from(age_ms).is_ok_and(|age_ms| age_ms > max_age_ms);
         too_old.then(|| words::too_old(candidate, age_ms, max_age_ms))
     }
 
     /// Known snapshots of that id, or at that place.
     fn find(&self, name: &str) -> Vec<Candidate<'a>> {
-        let place = place_of(name);
         let id: Option<u64> = name.parse().ok();
         let all = self.state.snapshots().map(|(job, snapshot)| Candidate { job, snapshot });
         let named = |c: &Candidate<'_>| match id {
             Some(id) => c.snapshot.id == id && c.snapshot.is_kept(),
-            None => place_of(&c.snapshot.pointer.external_pointer) == place,
+            None => is_same_place(&c.snapshot.pointer.external_pointer, name),
         };
         all.filter(named).collect()
     }

@@ -5,6 +5,7 @@ use super::{Applying, Outcome};
 use crate::state::{
     ClaimMode, DeploymentState, JobState, PointerRecord, Snapshot, SnapshotKind, SnapshotState,
 };
+use crate::places::{is_place_of_checkpoint, is_same_place};
 use crate::{Answer, JobId, Limits, Refusal};
 
 pub(super) fn record_savepoint(
@@ -169,18 +170,50 @@ pub(super) fn retire(job: &mut JobState, ctx: &Applying<'_>) -> usize {
     live.len()
 }
 
-/// Takes a snapshot that becomes live (again) out of the history, whichever job it came from. Gives back whether
-/// somebody wants its files kept.
-pub(super) fn recall(state: &mut DeploymentState, external_pointer: &str) -> bool {
-    let mut pinned = false;
+/// Takes a snapshot that becomes live (again) out of the history, whichever job it came from. It is pinned if somebody wants
+/// its files kept.
+pub(super) fn recall(state: &mut DeploymentState, external_pointer: &str) -> Option<Snapshot> {
+    let mut recalled: Option<Snapshot> = None;
     for job in state.jobs.values_mut() {
         job.history.retain(|snapshot| {
-            let same = snapshot.pointer.external_pointer == external_pointer;
-            pinned |= same && snapshot.pinned;
+            let same = is_same_place(&snapshot.pointer.external_pointer, external_pointer);
+            if same {
+                let pinned = snapshot.pinned || recalled.as_ref().is_some_and(|recalled| recalled.pinned);
+                recalled = Some(Snapshot { pinned, ..snapshot.clone() });
+            }
             !same
         });
     }
-    pinned
+    recalled
+}
+
+/// The pointer of a snapshot that is added, with what Flink does not say of it.
+///
+/// A snapshot that a job is restored from, Flink makes anew: without its times, and as a savepoint if it is not claimed,
+/// whatever it is. The ledger knows better; of one from elsewhere, at least the plan and its name do.
+pub(super) fn completed(
+    state: &DeploymentState,
+    pointer: &PointerRecord,
+    recalled: Option<&PointerRecord>,
+) -> PointerRecord {
+    if pointer.has_times() {
+        return pointer.clone();
+    }
+    let place = &pointer.external_pointer;
+    let planned = state.plan.as_ref().and_then(|plan| plan.snapshot.as_ref());
+    let planned = planned.filter(|planned| is_same_place(&planned.external_pointer, place));
+    let kind = match (recalled, planned) {
+        (Some(recalled), _) => recalled.kind,
+        (None, Some(planned)) => planned.kind,
+        (None, None) if is_place_of_checkpoint(place) => SnapshotKind::Checkpoint,
+        (None, None) => pointer.kind,
+    };
+    PointerRecord {
+        kind,
+        trigger_timestamp_ms: recalled.map_or(0, |recalled| recalled.trigger_timestamp_ms),
+        completion_timestamp_ms: recalled.map_or(0, |recalled| recalled.completion_timestamp_ms),
+        ..pointer.clone()
+    }
 }
 
 /// Adds to the history. What is over a limit goes: those whose files are gone first, pinned ones never.
@@ -203,5 +236,5 @@ fn forget(job: &mut JobState, which: impl Fn(&Snapshot) -> bool) -> bool {
 
 fn find<'s>(state: &'s mut DeploymentState, external_pointer: &str) -> Option<&'s mut Snapshot> {
     let all = state.jobs.values_mut().flat_map(|job| job.checkpoints.values_mut().chain(&mut job.history));
-    all.into_iter().find(|snapshot| snapshot.pointer.external_pointer == external_pointer)
+    all.into_iter().find(|snapshot| is_same_place(&snapshot.pointer.external_pointer, external_pointer))
 }

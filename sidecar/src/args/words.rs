@@ -33,6 +33,9 @@ pub(super) fn row(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()
 /// future is now.
 pub(super) fn ago(now_ms: i64, at_ms: i64) -> String {
     const CLOCKS_DIFFER_MS: i64 = 60_000;
+    if at_ms <= 0 {
+        return "unknown".into();
+    }
     match now_ms.saturating_sub(at_ms) {
         ms if ms < -CLOCKS_DIFFER_MS => format!("in {}, if clocks agree", span(-ms)),
         ms if ms < 1_000 => "just now".into(),

@@ -269,6 +269,19 @@ fn a_snapshot_over_the_age_limit_is_refused_not_replaced() {
 }
 
 #[test]
+fn the_age_of_a_snapshot_from_elsewhere_counts_from_when_it_was_recorded() {
+    let mut world = World::new();
+    let from_elsewhere = world.retained(2);
+    from_elsewhere.pointer.completion_timestamp_ms = 0;
+    from_elsewhere.added_at_ms = NOW_MS - 10_000;
+    world.wish.max_age_ms = Some(10_000);
+    assert_eq!(world.chosen(), 2, "it was not completed in 1970");
+    world.wish.max_age_ms = Some(9_999);
+    let refusal = world.decide().unwrap_err();
+    assert!(refusal.contains("recorded 10 s ago"), "{refusal}");
+}
+
+#[test]
 fn only_the_newest_checkpoint_is_claimed_and_not_beside_a_pinned_one() {
     let mut world = World::new();
     world.retained(1);

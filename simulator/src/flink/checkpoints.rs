@@ -126,6 +126,10 @@ impl Checkpoints {
 
     /// Flink's `CheckpointCoordinator#restoreSavepoint`: the snapshot that the graph names is read, goes into the store, and
     /// ids are counted on from it.
+    ///
+    /// `Checkpoints#loadAndValidateCheckpoint` makes it with 0 for both of its times. Its properties, and so its kind, say how
+    /// the job holds it and not what it is: those of the job's own checkpoints if it is claimed, else
+    /// `CheckpointProperties#forUnclaimedSnapshot`, which are a savepoint's.
     pub(super) async fn start_from(&mut self, settings: &Settings) -> Result<(), NotRecovered> {
         let process = self.process.clone();
         let Some(path) = settings.path.clone() else { return Ok(()) };
@@ -133,13 +137,10 @@ impl Checkpoints {
         let (id, snapshot) = process.cluster.read_files(&path).map_err(NotRecovered::Failed)?;
         let offsets = snapshot.iter().map(|(partition, state)| (*partition, state.offset)).collect();
         let pointer = Pointer {
-            kind: match snapshots::kind_of(&path) {
-                Kind::Checkpoint => "checkpoint".to_owned(),
-                Kind::Savepoint => "savepoint".to_owned(),
-            },
+            kind: if settings.claims { "checkpoint".to_owned() } else { "savepoint".to_owned() },
             properties: BASE64.encode(if settings.claims { PROPERTIES } else { UNCLAIMED }),
             restored_properties: Some(BASE64.encode(PROPERTIES)),
-            ..Pointer::of(path.clone(), process.statistics.now_ms(), process.statistics.now_ms())
+            ..Pointer::of(path.clone(), 0, 0)
         };
         match self.put(id, &pointer).await {
             AddAnswer::Recorded => {}

@@ -107,6 +107,44 @@ fn what_is_restored_moves_from_the_history_to_the_live_ones() {
     assert_eq!(world.known(1), [SnapshotState::Subsumed]);
 }
 
+/// As Flink adds a snapshot that a job is restored from.
+fn restored(pointer: PointerRecord, kind: SnapshotKind) -> PointerRecord {
+    PointerRecord {
+        kind,
+        trigger_timestamp_ms: 0,
+        completion_timestamp_ms: 0,
+        properties: "restored".into(),
+        ..pointer
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_restored_keeps_its_times_and_its_kind() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.claim("second");
+    world.set(plan("second", Some(1), ClaimMode::NoClaim)).unwrap();
+    let pointer = restored(pointer(1), SnapshotKind::Savepoint);
+    let add = Change::AddCheckpoint { job: job(2), id: 1, pointer };
+    assert_eq!(world.change(add.clone()), Ok(Answer::Created));
+    assert_eq!(world.change(add), Ok(Answer::Unchanged), "said again");
+    let found = &world.job(2).checkpoints[&1].pointer;
+    assert_eq!((found.kind, found.completion_timestamp_ms), (SnapshotKind::Checkpoint, 1));
+    assert_eq!(found.properties, "restored", "those under which the job holds it");
+}
+
+#[test]
+fn of_a_snapshot_from_elsewhere_the_times_are_unknown_and_its_place_tells_its_kind() {
+    for (place, kind) in [("/backup/chk-7", SnapshotKind::Checkpoint), ("/backup/sp-7", SnapshotKind::Savepoint)] {
+        let mut world = World::new();
+        let elsewhere = PointerRecord { external_pointer: place.into(), ..pointer(7) };
+        let pointer = restored(elsewhere, SnapshotKind::Savepoint);
+        world.change(Change::AddCheckpoint { job: job(1), id: 7, pointer }).unwrap();
+        let found = &world.job(1).checkpoints[&7].pointer;
+        assert_eq!((found.kind, found.has_times()), (kind, false), "{place}");
+    }
+}
+
 #[test]
 fn a_snapshot_that_was_not_claimed_stays_when_a_newer_one_takes_its_place() {
     let mut world = World::new();
