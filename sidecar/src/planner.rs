@@ -13,7 +13,8 @@
 //! * Nothing but `none` starts without state, or the proof that no snapshot was ever recorded. A checkpoint that was
 //!   triggered and never completed is no snapshot (FLINK-29100).
 //! * The files of a snapshot become the job's own only where nobody else wants them: a checkpoint, the newest, and
-//!   nothing pinned beside it. A savepoint is its owner's.
+//!   nothing pinned beside it, nor anything rolled back that may be built on it. A savepoint is its owner's. What was reset
+//!   to is never claimed, whatever is wished: the way forward again stays open.
 
 mod words;
 
@@ -120,7 +121,7 @@ pub fn plan(
 ) -> Step {
     let planner = Planner { state, wish, circumstances, found };
     if let Some(reset) = &state.reset {
-        return planner.named("reset", &reset.external_pointer);
+        return planner.named(RESET, &reset.external_pointer);
     }
     match &wish.strategy {
         Strategy::None => planner.empty("none", false, words::ASKED_FOR_NOTHING.into()),
@@ -131,6 +132,9 @@ pub fn plan(
         Strategy::LatestState | Strategy::LatestSavepoint => planner.latest(),
     }
 }
+
+/// What a plan that follows a [`ha_store::Reset`] names as its strategy.
+const RESET: &str = "reset";
 
 struct Planner<'a> {
     state: &'a DeploymentState,
@@ -303,11 +307,11 @@ impl<'a> Planner<'a> {
     fn restore(&self, strategy: &str, snapshot: PlannedSnapshot, own: bool, why: String) -> Step {
         let pinned_beside = self.state.pin_forbids_claim(&snapshot.external_pointer);
         let by_rule = match (own, snapshot.kind) {
-            (true, SnapshotKind::Checkpoint) => ClaimMode::Claim,
+            (true, SnapshotKind::Checkpoint) if !self.is_built_upon(snapshot.id) => ClaimMode::Claim,
             _ => ClaimMode::NoClaim,
         };
         let claim_mode = match self.wish.claim_mode.unwrap_or(by_rule) {
-            ClaimMode::Claim if !pinned_beside => ClaimMode::Claim,
+            ClaimMode::Claim if !pinned_beside && strategy != RESET => ClaimMode::Claim,
             _ => ClaimMode::NoClaim,
         };
         Step::Plan(Box::new(RestorePlan {
@@ -315,6 +319,15 @@ impl<'a> Planner<'a> {
             claim_mode,
             ..self.draft(strategy, why)
         }))
+    }
+
+    /// Whether checkpoints may share the files of this one that can still be restored by name, since the job went back
+    /// behind them. Their ids are greater: those that followed another restore of it count on from there.
+    fn is_built_upon(&self, id: u64) -> bool {
+        self.state.snapshots().any(|(_, snapshot)| {
+            let is_checkpoint = snapshot.pointer.kind == SnapshotKind::Checkpoint;
+            is_checkpoint && snapshot.rolled_back && snapshot.is_kept() && snapshot.id > id
+        })
     }
 
     /// A plan that starts without state.

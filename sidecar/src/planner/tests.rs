@@ -256,6 +256,31 @@ fn a_reset_goes_before_every_strategy() {
     let plan = world.decide().unwrap();
     assert_eq!((plan.snapshot.unwrap().id, plan.strategy.as_str()), (2, "reset"));
     assert_eq!(plan.claim_mode, ClaimMode::NoClaim, "the way forward again stays open");
+    world.wish.claim_mode = Some(ClaimMode::Claim);
+    assert_eq!(world.decide().unwrap().claim_mode, ClaimMode::NoClaim, "whatever is wished");
+}
+
+#[test]
+fn what_was_reset_to_is_not_claimed_by_a_later_generation_while_what_came_after_it_is_kept() {
+    let mut world = World::new();
+    world.retained(5);
+    world.retained(9).rolled_back = true;
+    let plan = world.decide().unwrap();
+    assert_eq!((plan.snapshot.unwrap().id, plan.claim_mode), (5, ClaimMode::NoClaim), "9 may share its files");
+    world.job(1).history[1].state = SnapshotState::Discarded;
+    assert_eq!(world.decide().unwrap().claim_mode, ClaimMode::Claim, "its files are gone");
+    world.job(1).history[1].state = SnapshotState::Retained;
+    world.retained(10);
+    let plan = world.decide().unwrap();
+    assert_eq!((plan.snapshot.unwrap().id, plan.claim_mode), (10, ClaimMode::Claim), "9 is not built on it");
+}
+
+#[test]
+fn a_savepoint_that_was_rolled_back_is_built_on_no_checkpoint() {
+    let mut world = World::new();
+    world.retained(5);
+    world.savepoint(6).rolled_back = true;
+    assert_eq!(world.decide().unwrap().claim_mode, ClaimMode::Claim);
 }
 
 #[test]
