@@ -3,7 +3,7 @@
 use super::known::{check_checkpoint_id, check_pointer, ensure_job};
 use super::{Applying, Outcome};
 use crate::state::{
-    ClaimMode, DeploymentState, JobState, PointerRecord, Snapshot, SnapshotKind, SnapshotState,
+    ClaimMode, DeploymentState, JobState, PlannedSnapshot, PointerRecord, Snapshot, SnapshotKind, SnapshotState,
 };
 use crate::places::{is_place_of_checkpoint, is_same_place};
 use crate::{Answer, JobId, Limits, Refusal};
@@ -99,7 +99,7 @@ pub(super) fn pin(
 ) -> Result<Outcome, Refusal> {
     let pins = |job: &JobState| job.history.iter().filter(|snapshot| snapshot.pinned).count();
     let full = state.jobs.values().map(pins).max().unwrap_or(0) >= ctx.limits.pins_max;
-    let claimed = is_claimed(state, external_pointer);
+    let claimed = claimed(state).cloned();
     let Some(known) = find(state, external_pointer) else {
         return Err(Refusal::UnknownSnapshot { external_pointer: external_pointer.to_owned() });
     };
@@ -110,8 +110,15 @@ pub(super) fn pin(
         return Err(Refusal::NotPinnable { id: known.id });
     }
     // Flink was told that the files are its own, or is about to be: no pin of ours reaches it any more.
-    if pinned && (claimed || !known.is_kept()) {
+    let place = &known.pointer.external_pointer;
+    let is_claimed = claimed.as_ref().is_some_and(|claimed| is_same_place(&claimed.external_pointer, place));
+    if pinned && (is_claimed || !known.is_kept()) {
         return Err(Refusal::NotKept { id: known.id });
+    }
+    // Nor what it shares with another checkpoint: whatever the claimed one refers to is the job's.
+    let claimed = claimed.filter(|claimed| claimed.kind == SnapshotKind::Checkpoint);
+    if let Some(claimed) = claimed.filter(|_| pinned && known.pointer.kind == SnapshotKind::Checkpoint) {
+        return Err(Refusal::SharesClaimed { id: known.id, claimed: claimed.id });
     }
     if pinned && full {
         let max = ctx.limits.pins_max as u64;
@@ -121,13 +128,11 @@ pub(super) fn pin(
     Ok(Outcome::changed(Answer::Changed))
 }
 
-/// Whether the plan has a job take over the files of the snapshot there. Once that job has ended, what it left is nobody's.
-fn is_claimed(state: &DeploymentState, external_pointer: &str) -> bool {
-    state.plan.as_ref().is_some_and(|plan| {
-        let restored = plan.snapshot.as_ref().map(|planned| planned.external_pointer.as_str());
-        let ended = plan.taken_by.as_ref().is_some_and(|job| state.has_ended(job));
-        plan.claim_mode == ClaimMode::Claim && restored == Some(external_pointer) && !ended
-    })
+/// The snapshot whose files the plan has a job take over. Once that job has ended, what it left is nobody's.
+fn claimed(state: &DeploymentState) -> Option<&PlannedSnapshot> {
+    let plan = state.plan.as_ref().filter(|plan| plan.claim_mode == ClaimMode::Claim)?;
+    let ended = plan.taken_by.as_ref().is_some_and(|job| state.has_ended(job));
+    plan.snapshot.as_ref().filter(|_| !ended)
 }
 
 /// What becomes of a live snapshot that Flink lets go while its job runs on.

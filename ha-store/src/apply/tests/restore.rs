@@ -304,6 +304,25 @@ fn what_a_job_is_about_to_claim_cannot_be_pinned_until_that_job_has_ended() {
 }
 
 #[test]
+fn no_checkpoint_can_be_pinned_while_the_job_has_claimed_one_since_they_share_files() {
+    let mut world = World::new();
+    for id in 7..=9 {
+        world.add(1, id).unwrap();
+    }
+    world.saw_savepoint(6, false).unwrap();
+    world.claim("second");
+    world.set(plan("second", Some(9), ClaimMode::Claim)).unwrap();
+    let shares = Err(Refusal::SharesClaimed { id: 7, claimed: 9 });
+    assert_eq!(world.pin("s3://b/chk-7", true), shares.clone(), "it is about to be");
+    world.put(1, 1, Expected::Absent).unwrap();
+    world.add(1, 9).unwrap();
+    assert_eq!(world.pin("s3://b/chk-7", true), shares);
+    assert_eq!(world.pin("s3://b/savepoint-6", true), Ok(Answer::Changed), "a savepoint shares with none");
+    world.end(1, &[]).unwrap();
+    assert_eq!(world.pin("s3://b/chk-7", true), Ok(Answer::Changed));
+}
+
+#[test]
 fn a_snapshot_that_was_pinned_while_its_plan_was_made_is_not_claimed() {
     let mut world = World::new();
     world.add(1, 1).unwrap();
