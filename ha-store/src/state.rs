@@ -176,6 +176,10 @@ pub struct PointerRecord {
     /// Base64 of the Java-serialized restored properties. Not looked into.
     #[serde(default)]
     pub restored_properties: Option<String>,
+    /// Whether Flink deletes the files when a newer snapshot takes its place, as `properties` say; `None` where nobody could
+    /// read that in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discard_subsumed: Option<bool>,
 }
 
 impl PointerRecord {

@@ -3,7 +3,7 @@
 use super::known::{check_checkpoint_id, check_pointer, ensure_job};
 use super::{Applying, Outcome};
 use crate::state::{
-    ClaimMode, DeploymentState, JobState, PlannedSnapshot, PointerRecord, Snapshot, SnapshotKind, SnapshotState,
+    ClaimMode, DeploymentState, JobState, PlannedSnapshot, PointerRecord, RestorePlan, Snapshot, SnapshotKind, SnapshotState,
 };
 use crate::places::{is_place_of_checkpoint, is_same_place};
 use crate::{Answer, JobId, Limits, Refusal};
@@ -137,12 +137,18 @@ fn claimed(state: &DeploymentState) -> Option<&PlannedSnapshot> {
 
 /// What becomes of a live snapshot that Flink lets go while its job runs on.
 ///
-/// A newer one took its place, and Flink deletes its files, unless they were never the job's own.
+/// A newer one took its place, and Flink deletes its files, unless they were never the job's own. The properties under which
+/// the job holds it say so; where they are not understood, the plan says it of what it restores.
 pub(super) fn fate_of_replaced(state: &DeploymentState, snapshot: &Snapshot) -> SnapshotState {
-    let unclaimed = state.plan.as_ref().is_some_and(|plan| {
-        let restored = plan.snapshot.as_ref().map(|planned| planned.external_pointer.as_str());
-        plan.claim_mode == ClaimMode::NoClaim && restored == Some(snapshot.pointer.external_pointer.as_str())
-    });
+    let pointer = &snapshot.pointer;
+    let planned = |plan: &RestorePlan| {
+        let restored = plan.snapshot.as_ref().filter(|_| plan.claim_mode == ClaimMode::NoClaim);
+        restored.is_some_and(|planned| is_same_place(&planned.external_pointer, &pointer.external_pointer))
+    };
+    let unclaimed = match pointer.discard_subsumed {
+        Some(discards) => !discards,
+        None => state.plan.as_ref().is_some_and(planned),
+    };
     match snapshot.state {
         SnapshotState::Active if unclaimed || snapshot.pinned => SnapshotState::Retained,
         SnapshotState::Active => SnapshotState::Subsumed,

@@ -34,6 +34,7 @@ fn pointer(id: u64) -> PointerRecord {
         completion_timestamp_ms: 1,
         properties: String::new(),
         restored_properties: None,
+        discard_subsumed: None,
     }
 }
 

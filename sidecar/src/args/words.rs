@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn ages_are_as_exact_as_a_person_needs() {
-        let age = |seconds: i64| ago(seconds * 1_000, 0);
+        let age = |seconds: i64| ago(seconds * 1_000 + 1, 1);
         assert_eq!(age(0), "just now");
         assert_eq!(age(59), "59 s ago");
         assert_eq!(age(125), "2 min ago");
@@ -79,6 +79,7 @@ mod tests {
         assert_eq!(age(49 * 3_600), "2 d 1 h ago");
         assert_eq!(age(-30), "just now", "two clocks");
         assert_eq!(age(-7_200), "in 2 h, if clocks agree");
+        assert_eq!(ago(1_000, 0), "unknown", "and not since 1970");
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl World {
             completion_timestamp_ms: NOW_MS - 10_000,
             properties: String::new(),
             restored_properties: None,
+            discard_subsumed: None,
         };
         let left_epoch = Some(Epoch::new(1));
         let snapshot = Snapshot {

@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,9 +18,10 @@ use super::statistics::Taken;
 use crate::plan::Point;
 use crate::trace::{AddAnswer, Event, JobStatus, reached};
 
-/// Stand for serialized `CheckpointProperties`: of a snapshot whose files are the job's, and of one whose files are the user's.
-const PROPERTIES: &str = "CheckpointProperties";
-const UNCLAIMED: &str = "CheckpointProperties, unclaimed";
+/// Base64 of serialized `CheckpointProperties`: of a snapshot whose files are the job's, as Flink 2.2.1 wrote them, and of one
+/// whose files are the user's (those of a savepoint, with the flags of `forUnclaimedSnapshot`).
+const PROPERTIES: &str = include_str!("checkpoints/own.properties");
+const UNCLAIMED: &str = include_str!("checkpoints/unclaimed.properties");
 
 /// What this JobManager knows of its job's checkpoints. Its writes carry the epoch under which it was made.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ impl Checkpoints {
         let listed = readable.map(|answer| answer.json::<Listing>().checkpoints).unwrap_or_default();
         let mut completed = VecDeque::new();
         for Listed { id, pointer } in listed {
-            let unclaimed = pointer.properties == BASE64.encode(UNCLAIMED);
+            let unclaimed = pointer.properties == UNCLAIMED;
             let pointer = pointer.external_pointer;
             process.work(5, 40).await;
             match process.cluster.read_files(&pointer) {
@@ -138,8 +137,8 @@ impl Checkpoints {
         let offsets = snapshot.iter().map(|(partition, state)| (*partition, state.offset)).collect();
         let pointer = Pointer {
             kind: if settings.claims { "checkpoint".to_owned() } else { "savepoint".to_owned() },
-            properties: BASE64.encode(if settings.claims { PROPERTIES } else { UNCLAIMED }),
-            restored_properties: Some(BASE64.encode(PROPERTIES)),
+            properties: (if settings.claims { PROPERTIES } else { UNCLAIMED }).to_owned(),
+            restored_properties: Some(PROPERTIES.to_owned()),
             ..Pointer::of(path.clone(), 0, 0)
         };
         match self.put(id, &pointer).await {
@@ -339,7 +338,7 @@ impl Pointer {
             kind: "checkpoint".to_owned(),
             trigger_timestamp_ms: triggered_ms,
             completion_timestamp_ms: completed_ms,
-            properties: BASE64.encode(PROPERTIES),
+            properties: PROPERTIES.to_owned(),
             restored_properties: None,
         }
     }

@@ -158,6 +158,35 @@ fn a_snapshot_that_was_not_claimed_stays_when_a_newer_one_takes_its_place() {
 }
 
 #[test]
+fn whether_flink_deletes_what_it_lets_go_is_in_the_properties_of_the_snapshot() {
+    for (discards, fate) in [(true, SnapshotState::Subsumed), (false, SnapshotState::Retained)] {
+        let mut world = World::new();
+        world.set(RestorePlan { first_start: true, ..plan("first", None, ClaimMode::NoClaim) }).unwrap();
+        let given = PointerRecord { discard_subsumed: Some(discards), ..savepoint(1) };
+        world.change(Change::AddCheckpoint { job: job(1), id: 1, pointer: given }).unwrap();
+        world.add(1, 2).unwrap();
+        world.change(Change::RemoveCheckpoint { job: job(1), id: 1 }).unwrap();
+        assert_eq!(world.known(1), [fate], "discards: {discards}");
+    }
+}
+
+#[test]
+fn a_snapshot_is_the_same_however_its_place_is_written() {
+    for named in ["/backup/sp-1", "/backup/sp-1/", "file:///backup/sp-1/_metadata"] {
+        let mut world = World::new();
+        let recorded = PointerRecord { external_pointer: "file:/backup/sp-1".into(), ..savepoint(1) };
+        let planned = PlannedSnapshot { id: 1, kind: SnapshotKind::Savepoint, external_pointer: named.into() };
+        let snapshot = Some(planned);
+        world.set(RestorePlan { snapshot, ..plan("first", None, ClaimMode::NoClaim) }).unwrap();
+        world.change(Change::AddCheckpoint { job: job(1), id: 1, pointer: recorded }).unwrap();
+        world.add(1, 2).unwrap();
+        world.change(Change::RemoveCheckpoint { job: job(1), id: 1 }).unwrap();
+        assert_eq!(world.known(1), [SnapshotState::Retained], "{named}: its owner's");
+        assert_eq!(world.pin(named, true), Ok(Answer::Changed));
+    }
+}
+
+#[test]
 fn a_plan_is_durable_once_for_its_generation() {
     let mut world = World::new();
     let wrong = world.set(plan("other", None, ClaimMode::Claim));
