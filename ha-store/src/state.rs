@@ -123,7 +123,7 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// When it was added, by the writer's clock. Unix milliseconds.
     pub added_at_ms: i64,
-    /// The epoch under which it left the live ones, or was seen for a savepoint; `None` while it is live.
+    /// The last epoch in which it was live, or the one in which it was seen for a savepoint; `None` while it is live.
     pub left_epoch: Option<Epoch>,
     /// The job was restored from an older snapshot after this one was complete: what it did in between was taken back,
     /// and may have been aborted in its sinks. Such a snapshot is not the newest of anything.

@@ -244,13 +244,15 @@ impl<'a> Planner<'a> {
         lineage
     }
 
-    /// Two jobs that ran side by side have a lineage each, and ids that say nothing about each other.
+    /// Two jobs that ran side by side have a lineage each, and ids that say nothing about each other: both had live checkpoints
+    /// in the last epoch in which any job had. Jobs that followed each other, one in each generation, are one lineage.
     fn several_jobs(&self, lineage: &[Candidate<'_>]) -> Option<String> {
-        let epoch = self.state.epoch();
-        let ran_last = lineage.iter().filter(|c| {
-            let at_the_end = c.snapshot.left_epoch.is_none_or(|left| left == epoch);
-            at_the_end && c.snapshot.is_kept() && c.snapshot.pointer.kind == SnapshotKind::Checkpoint
-        });
+        let counts = |c: &&Candidate<'_>| {
+            c.snapshot.is_kept() && c.snapshot.pointer.kind == SnapshotKind::Checkpoint
+        };
+        let lived_until = |c: &Candidate<'_>| c.snapshot.left_epoch.unwrap_or(self.state.epoch());
+        let last = lineage.iter().filter(counts).map(lived_until).max()?;
+        let ran_last = lineage.iter().filter(counts).filter(|c| lived_until(c) == last);
         let mut jobs: Vec<_> = ran_last.map(|c| c.job).collect();
         jobs.sort();
         jobs.dedup();

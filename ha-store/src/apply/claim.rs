@@ -2,7 +2,7 @@
 
 use super::{Applying, check_text, ledger, push_bounded, release};
 use crate::state::{ArchivedResult, DeploymentState, Grant, ResultKind};
-use crate::{Claim, Refusal};
+use crate::{Claim, Epoch, Refusal};
 use std::mem;
 
 /// A hint beyond this would leave too few epochs for the rest of time.
@@ -39,6 +39,7 @@ pub(crate) fn apply_claim(
         epoch: ctx.epoch,
         claimed_at_ms: ctx.now_ms,
     };
+    let epoch_before = state.epoch();
     if let Some(before) = state.grant.replace(grant) {
         push_bounded(&mut state.grants, before, ctx.limits.grant_history_max);
         state.applied_before = mem::take(&mut state.applied);
@@ -50,14 +51,14 @@ pub(crate) fn apply_claim(
             }
         }
         _ => {
-            begin_generation(state, ctx);
+            begin_generation(state, epoch_before, ctx);
             state.generation = Some(claim.generation.clone());
         }
     }
     Ok(())
 }
 
-fn begin_generation(state: &mut DeploymentState, ctx: &Applying<'_>) {
+fn begin_generation(state: &mut DeploymentState, epoch_before: Epoch, ctx: &Applying<'_>) {
     let graphs = state.jobs.values_mut().filter_map(|job| job.graph.take()).collect::<Vec<_>>();
     for graph in graphs {
         release(state, graph.blob, ctx);
@@ -68,8 +69,9 @@ fn begin_generation(state: &mut DeploymentState, ctx: &Applying<'_>) {
     }
     for job in state.jobs.values_mut() {
         job.ended = None;
-        // An end that was announced but whose removals never came counts all the same.
-        ledger::retire(job, ctx);
+        // An end that was announced but whose removals never came counts all the same. What is live was so to the end of the
+        // epoch before, and never in this one: its job does not run beside those that begin now.
+        ledger::retire(job, &Applying { epoch: epoch_before, ..*ctx });
         job.touched_at = ctx.at;
     }
 }

@@ -332,4 +332,8 @@ fn two_jobs_that_ran_side_by_side_are_not_mistaken_for_one_lineage() {
     assert!(world.decide().unwrap_err().contains("side by side"));
     world.job(1).history[0].left_epoch = Some(Epoch::new(1));
     assert_eq!(world.chosen(), 9, "one that ran before is the same lineage");
+    world.job(2).history[0].left_epoch = Some(Epoch::new(1));
+    assert!(world.decide().unwrap_err().contains("side by side"), "though no job has run since");
+    world.knows(3, 11, SnapshotKind::Checkpoint, SnapshotState::Active).left_epoch = None;
+    assert_eq!(world.chosen(), 11, "one that runs now follows them");
 }

@@ -94,6 +94,21 @@ fn a_generation_is_remembered_by_its_plan_when_its_grants_are_forgotten() {
 }
 
 #[test]
+fn what_a_new_generation_finds_live_left_with_the_epoch_before_it() {
+    let mut world = World::new();
+    for id in 7..=9 {
+        world.add(1, id).unwrap();
+    }
+    let ran_in = world.state.epoch();
+    world.claim("second");
+    world.add(2, 9).unwrap();
+    assert_eq!(world.job(1).history.iter().map(|s| s.left_epoch).collect::<Vec<_>>(), [Some(ran_in); 2]);
+    let runs_in = world.state.epoch();
+    world.change(Change::CleanJob { job: job(2) }).unwrap();
+    assert_eq!(world.job(2).history[0].left_epoch, Some(runs_in), "its job ended in this one");
+}
+
+#[test]
 fn what_is_restored_moves_from_the_history_to_the_live_ones() {
     let mut world = World::new();
     world.add(1, 1).unwrap();
