@@ -23,6 +23,9 @@ use std::fmt;
 pub struct DeploymentState {
     /// The rollout that the newest grant belongs to; `None` before the first claim.
     pub generation: Option<String>,
+    /// The record with which that rollout began. Jobs that nothing has touched since are of earlier ones.
+    #[serde(default)]
+    pub generation_began_at: Sequence,
     /// The newest grant of leadership; `None` before the first claim.
     pub grant: Option<Grant>,
     /// Earlier grants, oldest first.

@@ -53,6 +53,7 @@ pub(crate) fn apply_claim(
         _ => {
             begin_generation(state, epoch_before, ctx);
             state.generation = Some(claim.generation.clone());
+            state.generation_began_at = ctx.at;
         }
     }
     Ok(())
@@ -72,7 +73,6 @@ fn begin_generation(state: &mut DeploymentState, epoch_before: Epoch, ctx: &Appl
         // An end that was announced but whose removals never came counts all the same. What is live was so to the end of the
         // epoch before, and never in this one: its job does not run beside those that begin now.
         ledger::retire(job, &Applying { epoch: epoch_before, ..*ctx });
-        job.touched_at = ctx.at;
     }
 }
 

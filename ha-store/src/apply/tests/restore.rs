@@ -458,3 +458,37 @@ fn a_savepoint_that_is_refused_changes_nothing() {
     assert!(matches!(refused, Err(Refusal::LimitReached { .. })), "{refused:?}");
     assert_eq!(world.state, before, "least of all the proof that there is nothing to restore");
 }
+
+#[test]
+fn jobs_of_earlier_generations_make_room_oldest_first_and_never_the_one_to_go_on_from() {
+    let mut world = World::new();
+    for n in 1..20 {
+        world.claim(&format!("generation-{n}"));
+        world.set(plan(&format!("generation-{n}"), (n > 1).then(|| n - 1), ClaimMode::NoClaim)).unwrap();
+        world.put(n, n, Expected::Absent).unwrap();
+        world.add(n, n).unwrap();
+        let kept: Vec<_> = world.state.jobs.keys().cloned().collect();
+        let newest: Vec<_> = (n.saturating_sub(2).max(1)..=n).map(job).collect();
+        assert_eq!(kept, newest, "generation {n}");
+    }
+    // What is wished for is the oldest that is left, and in the way of the next job.
+    let reset = Reset { external_pointer: pointer(17).external_pointer, asked_at_ms: 0 };
+    world.change(Change::SetReset { reset: Some(reset) }).unwrap();
+    world.claim("generation-20");
+    world.put(20, 1, Expected::Absent).unwrap();
+    assert_eq!(world.state.jobs.keys().cloned().collect::<Vec<_>>(), [job(17), job(19), job(20)]);
+}
+
+#[test]
+fn a_job_that_lost_its_files_where_the_lineage_stands_is_not_forgotten_for_one_that_has_older_ones() {
+    let mut world = World::new();
+    world.add(1, 5).unwrap();
+    world.claim("second");
+    world.add(2, 11).unwrap();
+    world.end(2, &[11]).unwrap();
+    world.change(Change::CleanJob { job: job(2) }).unwrap();
+    world.claim("third");
+    world.put(3, 3, Expected::Absent).unwrap();
+    world.put(4, 4, Expected::Absent).unwrap();
+    assert_eq!(world.known(11), [SnapshotState::Discarded], "or the older one would pass for the newest");
+}
