@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn one_place_has_many_spellings() {
-        let spellings = ["/b/sp-1", "/b/sp-1/", "/b/sp-1/_metadata", "file:/b/sp-1", "file:///b/sp-1/_metadata"];
+        let spellings =
+            ["/b/sp-1", "/b/sp-1/", "/b/sp-1/_metadata", "file:/b/sp-1", "file:///b/sp-1/_metadata"];
         for spelling in spellings {
             assert_eq!(place_of(spelling), "/b/sp-1", "{spelling}");
             assert!(is_same_place(spelling, "file:/b/sp-1"), "{spelling}");

@@ -8,9 +8,7 @@ mod restore;
 
 pub use restore::{ClaimMode, PlannedSnapshot, Reset, RestorePlan};
 
-use crate::{
-    Answer, Epoch, IdempotencyKey, JobId, JobStatus, Nonce, Refusal, ResultId, Sequence, SessionId,
-};
+use crate::{Answer, Epoch, IdempotencyKey, JobId, JobStatus, Nonce, Refusal, ResultId, Sequence, SessionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -380,10 +378,9 @@ impl DeploymentState {
         let plans = self.plans.iter().map(|plan| plan.generation.as_str());
         let results = self.archived_results.iter().filter_map(|archived| archived.generation.as_deref());
         match grants.chain(plans).chain(results).any(|earlier| earlier == generation) {
-            true => Err(Refusal::GenerationOver {
-                returning: generation.to_owned(),
-                present: present.to_owned(),
-            }),
+            true => {
+                Err(Refusal::GenerationOver { returning: generation.to_owned(), present: present.to_owned() })
+            }
             false => Ok(()),
         }
     }

@@ -23,7 +23,8 @@ pub(crate) use words::first_of;
 use std::collections::BTreeMap;
 
 use ha_store::{
-    ClaimMode, DeploymentState, Epoch, JobId, PlannedSnapshot, RestorePlan, Snapshot, SnapshotKind, is_same_place,
+    ClaimMode, DeploymentState, Epoch, JobId, PlannedSnapshot, RestorePlan, Snapshot, SnapshotKind,
+    is_same_place,
 };
 
 /// What the user wants to be restored.
@@ -247,9 +248,8 @@ impl<'a> Planner<'a> {
     /// Two jobs that ran side by side have a lineage each, and ids that say nothing about each other: both had live checkpoints
     /// in the last epoch in which any job had. Jobs that followed each other, one in each generation, are one lineage.
     fn several_jobs(&self, lineage: &[Candidate<'_>]) -> Option<String> {
-        let counts = |c: &&Candidate<'_>| {
-            c.snapshot.is_kept() && c.snapshot.pointer.kind == SnapshotKind::Checkpoint
-        };
+        let counts =
+            |c: &&Candidate<'_>| c.snapshot.is_kept() && c.snapshot.pointer.kind == SnapshotKind::Checkpoint;
         let lived_until = |c: &Candidate<'_>| c.snapshot.left_epoch.unwrap_or(self.state.epoch());
         let last = lineage.iter().filter(counts).map(lived_until).max()?;
         let ran_last = lineage.iter().filter(counts).filter(|c| lived_until(c) == last);

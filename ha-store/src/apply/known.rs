@@ -1,8 +1,8 @@
 //! What every change of a job begins with: the job itself, and what may be said of a snapshot at all.
 
 use super::{Applying, check_size};
-use crate::state::{DeploymentState, JobState, PointerRecord, SnapshotState};
 use crate::places::is_same_place;
+use crate::state::{DeploymentState, JobState, PointerRecord, SnapshotState};
 use crate::{JobId, Refusal};
 
 /// Flink's checkpoint ids are Java `long`s.

@@ -2,10 +2,11 @@
 
 use super::known::{check_checkpoint_id, check_pointer, ensure_job};
 use super::{Applying, Outcome};
-use crate::state::{
-    ClaimMode, DeploymentState, JobState, PlannedSnapshot, PointerRecord, RestorePlan, Snapshot, SnapshotKind, SnapshotState,
-};
 use crate::places::{is_place_of_checkpoint, is_same_place};
+use crate::state::{
+    ClaimMode, DeploymentState, JobState, PlannedSnapshot, PointerRecord, RestorePlan, Snapshot,
+    SnapshotKind, SnapshotState,
+};
 use crate::{Answer, JobId, Limits, Refusal};
 
 pub(super) fn record_savepoint(

@@ -232,15 +232,15 @@ fn a_result_is_created_once_however_late_the_retry() {
 fn a_new_job_takes_the_place_of_one_that_ended_but_never_of_one_that_holds_something() {
     let mut world = World::new();
     for n in 1..=3 {
-        world.add(n, 1).unwrap();
+        world.add(n, 4 - n).unwrap();
     }
-    assert!(matches!(world.add(4, 1), Err(Refusal::LimitReached { limit: "jobs_max", .. })));
+    assert!(matches!(world.add(4, 4), Err(Refusal::LimitReached { limit: "jobs_max", .. })));
     world.end(2, &[]).unwrap();
-    assert!(world.add(4, 1).is_err(), "its snapshot is still live");
+    assert!(world.add(4, 4).is_err(), "its snapshot is still live");
     world.change(Change::CleanJob { job: job(2) }).unwrap();
     world.end(3, &[1]).unwrap();
     world.change(Change::CleanJob { job: job(3) }).unwrap();
-    world.add(4, 1).unwrap();
+    world.add(4, 4).unwrap();
     assert!(world.state.jobs.contains_key(&job(2)), "it left something to restore");
     assert!(!world.state.jobs.contains_key(&job(3)));
 }

@@ -267,7 +267,11 @@ fn what_was_reset_to_is_not_claimed_by_a_later_generation_while_what_came_after_
     world.retained(5);
     world.retained(9).rolled_back = true;
     let plan = world.decide().unwrap();
-    assert_eq!((plan.snapshot.unwrap().id, plan.claim_mode), (5, ClaimMode::NoClaim), "9 may share its files");
+    assert_eq!(
+        (plan.snapshot.unwrap().id, plan.claim_mode),
+        (5, ClaimMode::NoClaim),
+        "9 may share its files"
+    );
     world.job(1).history[1].state = SnapshotState::Discarded;
     assert_eq!(world.decide().unwrap().claim_mode, ClaimMode::Claim, "its files are gone");
     world.job(1).history[1].state = SnapshotState::Retained;

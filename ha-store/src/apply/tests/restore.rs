@@ -150,7 +150,9 @@ fn a_snapshot_that_is_restored_keeps_its_times_and_its_kind() {
 
 #[test]
 fn of_a_snapshot_from_elsewhere_the_times_are_unknown_and_its_place_tells_its_kind() {
-    for (place, kind) in [("/backup/chk-7", SnapshotKind::Checkpoint), ("/backup/sp-7", SnapshotKind::Savepoint)] {
+    for (place, kind) in
+        [("/backup/chk-7", SnapshotKind::Checkpoint), ("/backup/sp-7", SnapshotKind::Savepoint)]
+    {
         let mut world = World::new();
         let elsewhere = PointerRecord { external_pointer: place.into(), ..pointer(7) };
         let pointer = restored(elsewhere, SnapshotKind::Savepoint);
@@ -190,7 +192,8 @@ fn a_snapshot_is_the_same_however_its_place_is_written() {
     for named in ["/backup/sp-1", "/backup/sp-1/", "file:///backup/sp-1/_metadata"] {
         let mut world = World::new();
         let recorded = PointerRecord { external_pointer: "file:/backup/sp-1".into(), ..savepoint(1) };
-        let planned = PlannedSnapshot { id: 1, kind: SnapshotKind::Savepoint, external_pointer: named.into() };
+        let planned =
+            PlannedSnapshot { id: 1, kind: SnapshotKind::Savepoint, external_pointer: named.into() };
         let snapshot = Some(planned);
         world.set(RestorePlan { snapshot, ..plan("first", None, ClaimMode::NoClaim) }).unwrap();
         world.change(Change::AddCheckpoint { job: job(1), id: 1, pointer: recorded }).unwrap();
