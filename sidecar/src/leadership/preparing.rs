@@ -36,6 +36,8 @@ pub(super) enum NotPrepared {
     Store(StoreError),
     /// Nothing is restored, for this reason.
     Refused(String),
+    /// Nothing is ever restored for this generation again, for this reason: another one has followed it.
+    Over(String),
 }
 
 /// Tries to write a plan whose outcome is unknown. Each waits for the store's own deadline.
@@ -50,7 +52,7 @@ impl Preparing {
             let view = self.store.refresh().await?;
             if !self.is_planned(&view.state) {
                 let over = view.state.check_generation(&self.generation);
-                over.map_err(|over| NotPrepared::Refused(over.to_string()))?;
+                over.map_err(|over| NotPrepared::Over(over.to_string()))?;
                 self.plan(&view.state, view.state.epoch(), &mut found).await?;
             }
         }
@@ -107,7 +109,7 @@ impl From<StoreError> for NotPrepared {
     fn from(error: StoreError) -> Self {
         match error {
             // What was known here was old: another generation has begun since.
-            StoreError::Refused(over @ Refusal::GenerationOver { .. }) => Self::Refused(over.to_string()),
+            StoreError::Refused(over @ Refusal::GenerationOver { .. }) => Self::Over(over.to_string()),
             error => Self::Store(error),
         }
     }
