@@ -97,5 +97,5 @@ async fn a_job_manager_of_an_earlier_generation_is_refused_and_deposes_nobody() 
     assert_eq!(status["reason"], reason, "{status}");
     assert_eq!(returned.get("/ready").await.status(), 503);
     assert_eq!(new.object_count().await, before);
-    assert_eq!(new.status().await["role"], "leader");
+    assert_eq!(new.status().await["role"], "leading");
 }
