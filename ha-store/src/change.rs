@@ -127,7 +127,8 @@ pub enum Change {
         /// The wish.
         reset: Option<Reset>,
     },
-    /// Keeps a snapshot, or lets it go. Refused for a checkpoint that is live: Flink deletes its files by its own count.
+    /// Keeps a snapshot, or lets it go. Refused for a checkpoint that is live: Flink deletes its files by its own count;
+    /// and for every checkpoint while the job of this generation has claimed one, since they share files.
     /// Answers `Changed` or `Unchanged`.
     Pin {
         /// Where the snapshot is, as Flink names it.

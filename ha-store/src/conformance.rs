@@ -150,6 +150,7 @@ pub fn pointer(id: u64) -> PointerRecord {
         completion_timestamp_ms: 1_763_668_000_412,
         properties: "rO0ABXNy".to_owned(),
         restored_properties: None,
+        discard_subsumed: None,
     }
 }
 

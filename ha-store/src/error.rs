@@ -129,6 +129,26 @@ pub enum Refusal {
         /// Flink's checkpoint id.
         id: u64,
     },
+    /// The present generation's job has claimed a checkpoint, and checkpoints share files.
+    #[error(
+        "checkpoint {id} may share files with checkpoint {claimed}, which the job of this generation claims, and Flink deletes those when that job does not need them any more; to keep the present state, take a savepoint with `holdfast savepoint` and pin that"
+    )]
+    SharesClaimed {
+        /// Flink's checkpoint id.
+        id: u64,
+        /// That of the claimed one.
+        claimed: u64,
+    },
+    /// A generation that another one has followed does not come back: it would run old code on the state of the new one.
+    #[error(
+        "generation {returning} of this deployment is over, generation {present} took its place: a generation name is used once. To go back, roll out a new generation (a new Kubernetes Job, or another --generation) with the old code, after `holdfast reset --to ID` if with older state; if {present} is what should run, remove what still starts {returning}"
+    )]
+    GenerationOver {
+        /// The one that asks.
+        returning: String,
+        /// The one that took its place, or one that came after that.
+        present: String,
+    },
     /// A plan is for the generation that it was made for.
     #[error("the plan is for generation {planned}, and the present one is {present}: plan again")]
     WrongGeneration {

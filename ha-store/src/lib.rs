@@ -112,6 +112,7 @@ mod log;
 pub mod measured;
 mod objects;
 mod options;
+mod places;
 mod record;
 mod state;
 mod store;
@@ -127,6 +128,7 @@ pub use ids::{
     SessionId,
 };
 pub use options::{Limits, StoreOptions};
+pub use places::{is_place_of_checkpoint, is_same_place, place_of};
 pub use record::{FORMAT, RecordHeader, RecordKind};
 pub use state::{
     Applied, ArchivedResult, BlobRef, ClaimMode, DeploymentState, Grant, GraphEntry, JobState,

@@ -14,7 +14,8 @@ pub struct Limits {
     pub result_bytes_max: u64,
     /// Bytes of one pointer record, as JSON.
     pub pointer_bytes_max: u64,
-    /// Jobs in a deployment. A job that holds nothing to restore makes room for a new one.
+    /// Jobs in a deployment. One that has ended, or is of an earlier generation, makes room for a new one, the oldest first;
+    /// but not one that holds what is pinned or may have to be restored.
     pub jobs_max: usize,
     /// Terminal results of one kind that stand at a time.
     pub results_max: usize,

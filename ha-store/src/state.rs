@@ -8,7 +8,7 @@ mod restore;
 
 pub use restore::{ClaimMode, PlannedSnapshot, Reset, RestorePlan};
 
-use crate::{Answer, Epoch, IdempotencyKey, JobId, JobStatus, Nonce, ResultId, Sequence, SessionId};
+use crate::{Answer, Epoch, IdempotencyKey, JobId, JobStatus, Nonce, Refusal, ResultId, Sequence, SessionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -21,6 +21,9 @@ use std::fmt;
 pub struct DeploymentState {
     /// The rollout that the newest grant belongs to; `None` before the first claim.
     pub generation: Option<String>,
+    /// The record with which that rollout began. Jobs that nothing has touched since are of earlier ones.
+    #[serde(default)]
+    pub generation_began_at: Sequence,
     /// The newest grant of leadership; `None` before the first claim.
     pub grant: Option<Grant>,
     /// Earlier grants, oldest first.
@@ -121,7 +124,7 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// When it was added, by the writer's clock. Unix milliseconds.
     pub added_at_ms: i64,
-    /// The epoch under which it left the live ones, or was seen for a savepoint; `None` while it is live.
+    /// The last epoch in which it was live, or the one in which it was seen for a savepoint; `None` while it is live.
     pub left_epoch: Option<Epoch>,
     /// The job was restored from an older snapshot after this one was complete: what it did in between was taken back,
     /// and may have been aborted in its sinks. Such a snapshot is not the newest of anything.
@@ -165,15 +168,27 @@ pub struct PointerRecord {
     pub external_pointer: String,
     /// Checkpoint or savepoint.
     pub kind: SnapshotKind,
-    /// When it was triggered. Unix milliseconds, by the JobManager's clock.
+    /// When it was triggered. Unix milliseconds, by the JobManager's clock; 0 if nobody knows.
     pub trigger_timestamp_ms: i64,
-    /// When it was completed. Unix milliseconds, by the JobManager's clock.
+    /// When it was completed. Unix milliseconds, by the JobManager's clock; 0 if nobody knows.
     pub completion_timestamp_ms: i64,
     /// Base64 of the Java-serialized `CheckpointProperties`. Not looked into.
     pub properties: String,
     /// Base64 of the Java-serialized restored properties. Not looked into.
     #[serde(default)]
     pub restored_properties: Option<String>,
+    /// Whether Flink deletes the files when a newer snapshot takes its place, as `properties` say; `None` where nobody could
+    /// read that in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discard_subsumed: Option<bool>,
+}
+
+impl PointerRecord {
+    /// Whether it is known when the snapshot was completed. Flink has no times for one that a job was restored from, and
+    /// nobody has them for one from elsewhere.
+    pub fn has_times(&self) -> bool {
+        self.completion_timestamp_ms > 0
+    }
 }
 
 /// Checkpoint or savepoint.
@@ -348,6 +363,26 @@ impl DeploymentState {
     pub fn has_ended(&self, job: &JobId) -> bool {
         let ended = self.jobs.get(job).is_some_and(|known| known.ended.is_some());
         ended || self.results.jobs.contains_key(&ResultId::from(job.clone()))
+    }
+
+    /// Whether a JobManager of this generation may be granted: of the present one, or of one that is new. One that was
+    /// there before and was followed by another is over (promise P5), as far back as grants, plans and results are kept.
+    ///
+    /// # Errors
+    /// [`Refusal::GenerationOver`].
+    pub fn check_generation(&self, generation: &str) -> Result<(), Refusal> {
+        let Some(present) = self.generation.as_deref().filter(|present| *present != generation) else {
+            return Ok(());
+        };
+        let grants = self.grants.iter().chain(&self.grant).map(|grant| grant.generation.as_str());
+        let plans = self.plans.iter().map(|plan| plan.generation.as_str());
+        let results = self.archived_results.iter().filter_map(|archived| archived.generation.as_deref());
+        match grants.chain(plans).chain(results).any(|earlier| earlier == generation) {
+            true => {
+                Err(Refusal::GenerationOver { returning: generation.to_owned(), present: present.to_owned() })
+            }
+            false => Ok(()),
+        }
     }
 
     /// Every snapshot that is known, of whatever job, with the job that recorded it.

@@ -166,9 +166,10 @@ impl Store {
     /// Appends a new epoch, and fences every older one by it.
     ///
     /// Within a generation nothing else changes. A new generation drops stored graphs, sets results aside, and
-    /// makes live again what the last end of each job left.
+    /// leaves no snapshot live: what its jobs restore is its plan's to say.
     ///
     /// # Errors
+    /// [`StoreError::Refused`] for a generation that another one has followed; nobody is fenced and nothing is written.
     /// [`StoreError::Unknown`] when the epoch may have been claimed: older ones may be fenced already. Claim again;
     /// an epoch that nobody was granted does no harm.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

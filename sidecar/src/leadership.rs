@@ -71,6 +71,8 @@ pub struct LeadershipView {
     pub obstacle: Option<String>,
     /// Another process leads, as far as this one knows.
     pub leads_elsewhere: bool,
+    /// Another generation has followed this one, so nobody is granted here any more: whoever may be needs the Lease.
+    pub over: bool,
     /// Whether the store answered the last time it was asked, and what it said if not.
     pub store_trouble: Option<String>,
     /// Open JobManager streams, one for each session.

@@ -128,6 +128,7 @@ fn pointer(savepoint: &Checkpoint, place: &str) -> PointerRecord {
         // Flink makes them anew when it restores from it.
         properties: String::new(),
         restored_properties: None,
+        discard_subsumed: None,
     }
 }
 

@@ -13,7 +13,8 @@
 //! * Nothing but `none` starts without state, or the proof that no snapshot was ever recorded. A checkpoint that was
 //!   triggered and never completed is no snapshot (FLINK-29100).
 //! * The files of a snapshot become the job's own only where nobody else wants them: a checkpoint, the newest, and
-//!   nothing pinned beside it. A savepoint is its owner's.
+//!   nothing pinned beside it, nor anything rolled back that may be built on it. A savepoint is its owner's. What was reset
+//!   to is never claimed, whatever is wished: the way forward again stays open.
 
 mod words;
 
@@ -21,9 +22,9 @@ pub(crate) use words::first_of;
 
 use std::collections::BTreeMap;
 
-use crate::views::place_of;
 use ha_store::{
     ClaimMode, DeploymentState, Epoch, JobId, PlannedSnapshot, RestorePlan, Snapshot, SnapshotKind,
+    is_same_place,
 };
 
 /// What the user wants to be restored.
@@ -121,7 +122,7 @@ pub fn plan(
 ) -> Step {
     let planner = Planner { state, wish, circumstances, found };
     if let Some(reset) = &state.reset {
-        return planner.named("reset", &reset.external_pointer);
+        return planner.named(RESET, &reset.external_pointer);
     }
     match &wish.strategy {
         Strategy::None => planner.empty("none", false, words::ASKED_FOR_NOTHING.into()),
@@ -132,6 +133,9 @@ pub fn plan(
         Strategy::LatestState | Strategy::LatestSavepoint => planner.latest(),
     }
 }
+
+/// What a plan that follows a [`ha_store::Reset`] names as its strategy.
+const RESET: &str = "reset";
 
 struct Planner<'a> {
     state: &'a DeploymentState,
@@ -241,13 +245,14 @@ impl<'a> Planner<'a> {
         lineage
     }
 
-    /// Two jobs that ran side by side have a lineage each, and ids that say nothing about each other.
+    /// Two jobs that ran side by side have a lineage each, and ids that say nothing about each other: both had live checkpoints
+    /// in the last epoch in which any job had. Jobs that followed each other, one in each generation, are one lineage.
     fn several_jobs(&self, lineage: &[Candidate<'_>]) -> Option<String> {
-        let epoch = self.state.epoch();
-        let ran_last = lineage.iter().filter(|c| {
-            let at_the_end = c.snapshot.left_epoch.is_none_or(|left| left == epoch);
-            at_the_end && c.snapshot.is_kept() && c.snapshot.pointer.kind == SnapshotKind::Checkpoint
-        });
+        let counts =
+            |c: &&Candidate<'_>| c.snapshot.is_kept() && c.snapshot.pointer.kind == SnapshotKind::Checkpoint;
+        let lived_until = |c: &Candidate<'_>| c.snapshot.left_epoch.unwrap_or(self.state.epoch());
+        let last = lineage.iter().filter(counts).map(lived_until).max()?;
+        let ran_last = lineage.iter().filter(counts).filter(|c| lived_until(c) == last);
         let mut jobs: Vec<_> = ran_last.map(|c| c.job).collect();
         jobs.sort();
         jobs.dedup();
@@ -276,19 +281,22 @@ impl<'a> Planner<'a> {
 
     fn too_old(&self, candidate: &Candidate<'_>) -> Option<String> {
         let max_age_ms = self.wish.max_age_ms?;
-        let age_ms = self.circumstances.now_ms - candidate.snapshot.pointer.completion_timestamp_ms;
+        // Of one that is known only because a job was restored from it, nobody knows when it was completed. It was before it
+        // was recorded here.
+        let Snapshot { pointer, added_at_ms, .. } = candidate.snapshot;
+        let since_ms = if pointer.has_times() { pointer.completion_timestamp_ms } else { *added_at_ms };
+        let age_ms = self.circumstances.now_ms - since_ms;
         let too_old = u64::try_from(age_ms).is_ok_and(|age_ms| age_ms > max_age_ms);
         too_old.then(|| words::too_old(candidate, age_ms, max_age_ms))
     }
 
     /// Known snapshots of that id, or at that place.
     fn find(&self, name: &str) -> Vec<Candidate<'a>> {
-        let place = place_of(name);
         let id: Option<u64> = name.parse().ok();
         let all = self.state.snapshots().map(|(job, snapshot)| Candidate { job, snapshot });
         let named = |c: &Candidate<'_>| match id {
             Some(id) => c.snapshot.id == id && c.snapshot.is_kept(),
-            None => place_of(&c.snapshot.pointer.external_pointer) == place,
+            None => is_same_place(&c.snapshot.pointer.external_pointer, name),
         };
         all.filter(named).collect()
     }
@@ -301,11 +309,11 @@ impl<'a> Planner<'a> {
     fn restore(&self, strategy: &str, snapshot: PlannedSnapshot, own: bool, why: String) -> Step {
         let pinned_beside = self.state.pin_forbids_claim(&snapshot.external_pointer);
         let by_rule = match (own, snapshot.kind) {
-            (true, SnapshotKind::Checkpoint) => ClaimMode::Claim,
+            (true, SnapshotKind::Checkpoint) if !self.is_built_upon(snapshot.id) => ClaimMode::Claim,
             _ => ClaimMode::NoClaim,
         };
         let claim_mode = match self.wish.claim_mode.unwrap_or(by_rule) {
-            ClaimMode::Claim if !pinned_beside => ClaimMode::Claim,
+            ClaimMode::Claim if !pinned_beside && strategy != RESET => ClaimMode::Claim,
             _ => ClaimMode::NoClaim,
         };
         Step::Plan(Box::new(RestorePlan {
@@ -313,6 +321,15 @@ impl<'a> Planner<'a> {
             claim_mode,
             ..self.draft(strategy, why)
         }))
+    }
+
+    /// Whether checkpoints may share the files of this one that can still be restored by name, since the job went back
+    /// behind them. Their ids are greater: those that followed another restore of it count on from there.
+    fn is_built_upon(&self, id: u64) -> bool {
+        self.state.snapshots().any(|(_, snapshot)| {
+            let is_checkpoint = snapshot.pointer.kind == SnapshotKind::Checkpoint;
+            is_checkpoint && snapshot.rolled_back && snapshot.is_kept() && snapshot.id > id
+        })
     }
 
     /// A plan that starts without state.

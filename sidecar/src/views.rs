@@ -14,7 +14,7 @@ mod status;
 pub use self::collection::{BlobView, CollectionView, collection};
 pub use self::history::{GenerationView, GrantView, HistoryView, ResultView, history};
 pub use self::plan::{NextView, PlanDetails, PlanView, PlannedView, ResetView, Restore, plan};
-pub use self::snapshots::{SnapshotView, SnapshotsView, Standing, find, place_of, snapshots};
+pub use self::snapshots::{SnapshotView, SnapshotsView, Standing, find, snapshots};
 pub use self::status::{JobSummary, StateSummary, summary};
 
 #[cfg(test)]

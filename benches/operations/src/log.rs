@@ -67,6 +67,7 @@ pub fn pointer(id: u64) -> PointerRecord {
         completion_timestamp_ms: NOW_MS + 412,
         properties: "rO0ABXNy".repeat(90),
         restored_properties: None,
+        discard_subsumed: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Applying, check_text, ledger, push_bounded, release};
 use crate::state::{ArchivedResult, DeploymentState, Grant, ResultKind};
-use crate::{Claim, Refusal};
+use crate::{Claim, Epoch, Refusal};
 use std::mem;
 
 /// A hint beyond this would leave too few epochs for the rest of time.
@@ -19,14 +19,19 @@ pub(crate) fn check_claim(claim: &Claim) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Records the grant of `ctx.epoch`.
+/// Records the grant of `ctx.epoch`. Refused, and nothing changed, for a generation that another one has followed.
 ///
 /// Within a generation nothing else changes but that savepoints newer than where a job goes on from are behind it: what
 /// ended stays ended (P5). A new generation is a new rollout of the deployment: it runs its own graph, so stored ones are
 /// dropped; results of the old one are set aside; and Flink finds nothing in its checkpoint store, because what it
 /// restores is the plan's to say.
-pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Applying<'_>) {
+pub(crate) fn apply_claim(
+    state: &mut DeploymentState,
+    claim: &Claim,
+    ctx: &Applying<'_>,
+) -> Result<(), Refusal> {
     assert!(ctx.epoch > state.epoch(), "a claim raises the epoch");
+    state.check_generation(&claim.generation)?;
     let grant = Grant {
         session: claim.session.clone(),
         holder: claim.holder.clone(),
@@ -34,6 +39,7 @@ pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Appl
         epoch: ctx.epoch,
         claimed_at_ms: ctx.now_ms,
     };
+    let epoch_before = state.epoch();
     if let Some(before) = state.grant.replace(grant) {
         push_bounded(&mut state.grants, before, ctx.limits.grant_history_max);
         state.applied_before = mem::take(&mut state.applied);
@@ -45,13 +51,15 @@ pub(crate) fn apply_claim(state: &mut DeploymentState, claim: &Claim, ctx: &Appl
             }
         }
         _ => {
-            begin_generation(state, ctx);
+            begin_generation(state, epoch_before, ctx);
             state.generation = Some(claim.generation.clone());
+            state.generation_began_at = ctx.at;
         }
     }
+    Ok(())
 }
 
-fn begin_generation(state: &mut DeploymentState, ctx: &Applying<'_>) {
+fn begin_generation(state: &mut DeploymentState, epoch_before: Epoch, ctx: &Applying<'_>) {
     let graphs = state.jobs.values_mut().filter_map(|job| job.graph.take()).collect::<Vec<_>>();
     for graph in graphs {
         release(state, graph.blob, ctx);
@@ -62,9 +70,9 @@ fn begin_generation(state: &mut DeploymentState, ctx: &Applying<'_>) {
     }
     for job in state.jobs.values_mut() {
         job.ended = None;
-        // An end that was announced but whose removals never came counts all the same.
-        ledger::retire(job, ctx);
-        job.touched_at = ctx.at;
+        // An end that was announced but whose removals never came counts all the same. What is live was so to the end of the
+        // epoch before, and never in this one: its job does not run beside those that begin now.
+        ledger::retire(job, &Applying { epoch: epoch_before, ..*ctx });
     }
 }
 

@@ -17,7 +17,9 @@ pub(super) fn add_checkpoint(
     check_checkpoint_id(id)?;
     if let Some(known) = state.jobs.get(job) {
         match known.checkpoints.get(&id) {
-            Some(live) if live.pointer == *pointer => return Ok(Outcome::unchanged(Answer::Unchanged)),
+            Some(live) if live.pointer == ledger::completed(state, pointer, Some(&live.pointer)) => {
+                return Ok(Outcome::unchanged(Answer::Unchanged));
+            }
             Some(_) => return Err(Refusal::AlreadyExists { what: format!("checkpoint {id} of job {job}") }),
             None => {}
         }
@@ -29,15 +31,16 @@ pub(super) fn add_checkpoint(
     }
     ensure_job(state, job, ctx)?;
     state.snapshots_seen = true;
+    let recalled = ledger::recall(state, &pointer.external_pointer);
     let snapshot = Snapshot {
         id,
-        pointer: pointer.clone(),
+        pointer: ledger::completed(state, pointer, recalled.as_ref().map(|recalled| &recalled.pointer)),
         state: SnapshotState::Active,
         epoch: ctx.epoch,
         added_at_ms: ctx.now_ms,
         left_epoch: None,
         rolled_back: false,
-        pinned: ledger::recall(state, &pointer.external_pointer),
+        pinned: recalled.is_some_and(|recalled| recalled.pinned),
     };
     let known = state.jobs.get_mut(job).expect("it was made sure of");
     let before = known.checkpoints.insert(id, snapshot);

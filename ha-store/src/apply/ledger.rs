@@ -2,8 +2,10 @@
 
 use super::known::{check_checkpoint_id, check_pointer, ensure_job};
 use super::{Applying, Outcome};
+use crate::places::{is_place_of_checkpoint, is_same_place};
 use crate::state::{
-    ClaimMode, DeploymentState, JobState, PointerRecord, Snapshot, SnapshotKind, SnapshotState,
+    ClaimMode, DeploymentState, JobState, PlannedSnapshot, PointerRecord, RestorePlan, Snapshot,
+    SnapshotKind, SnapshotState,
 };
 use crate::{Answer, JobId, Limits, Refusal};
 
@@ -98,7 +100,7 @@ pub(super) fn pin(
 ) -> Result<Outcome, Refusal> {
     let pins = |job: &JobState| job.history.iter().filter(|snapshot| snapshot.pinned).count();
     let full = state.jobs.values().map(pins).max().unwrap_or(0) >= ctx.limits.pins_max;
-    let claimed = is_claimed(state, external_pointer);
+    let claimed = claimed(state).cloned();
     let Some(known) = find(state, external_pointer) else {
         return Err(Refusal::UnknownSnapshot { external_pointer: external_pointer.to_owned() });
     };
@@ -109,8 +111,15 @@ pub(super) fn pin(
         return Err(Refusal::NotPinnable { id: known.id });
     }
     // Flink was told that the files are its own, or is about to be: no pin of ours reaches it any more.
-    if pinned && (claimed || !known.is_kept()) {
+    let place = &known.pointer.external_pointer;
+    let is_claimed = claimed.as_ref().is_some_and(|claimed| is_same_place(&claimed.external_pointer, place));
+    if pinned && (is_claimed || !known.is_kept()) {
         return Err(Refusal::NotKept { id: known.id });
+    }
+    // Nor what it shares with another checkpoint: whatever the claimed one refers to is the job's.
+    let claimed = claimed.filter(|claimed| claimed.kind == SnapshotKind::Checkpoint);
+    if let Some(claimed) = claimed.filter(|_| pinned && known.pointer.kind == SnapshotKind::Checkpoint) {
+        return Err(Refusal::SharesClaimed { id: known.id, claimed: claimed.id });
     }
     if pinned && full {
         let max = ctx.limits.pins_max as u64;
@@ -120,23 +129,27 @@ pub(super) fn pin(
     Ok(Outcome::changed(Answer::Changed))
 }
 
-/// Whether the plan has a job take over the files of the snapshot there. Once that job has ended, what it left is nobody's.
-fn is_claimed(state: &DeploymentState, external_pointer: &str) -> bool {
-    state.plan.as_ref().is_some_and(|plan| {
-        let restored = plan.snapshot.as_ref().map(|planned| planned.external_pointer.as_str());
-        let ended = plan.taken_by.as_ref().is_some_and(|job| state.has_ended(job));
-        plan.claim_mode == ClaimMode::Claim && restored == Some(external_pointer) && !ended
-    })
+/// The snapshot whose files the plan has a job take over. Once that job has ended, what it left is nobody's.
+fn claimed(state: &DeploymentState) -> Option<&PlannedSnapshot> {
+    let plan = state.plan.as_ref().filter(|plan| plan.claim_mode == ClaimMode::Claim)?;
+    let ended = plan.taken_by.as_ref().is_some_and(|job| state.has_ended(job));
+    plan.snapshot.as_ref().filter(|_| !ended)
 }
 
 /// What becomes of a live snapshot that Flink lets go while its job runs on.
 ///
-/// A newer one took its place, and Flink deletes its files, unless they were never the job's own.
+/// A newer one took its place, and Flink deletes its files, unless they were never the job's own. The properties under which
+/// the job holds it say so; where they are not understood, the plan says it of what it restores.
 pub(super) fn fate_of_replaced(state: &DeploymentState, snapshot: &Snapshot) -> SnapshotState {
-    let unclaimed = state.plan.as_ref().is_some_and(|plan| {
-        let restored = plan.snapshot.as_ref().map(|planned| planned.external_pointer.as_str());
-        plan.claim_mode == ClaimMode::NoClaim && restored == Some(snapshot.pointer.external_pointer.as_str())
-    });
+    let pointer = &snapshot.pointer;
+    let planned = |plan: &RestorePlan| {
+        let restored = plan.snapshot.as_ref().filter(|_| plan.claim_mode == ClaimMode::NoClaim);
+        restored.is_some_and(|planned| is_same_place(&planned.external_pointer, &pointer.external_pointer))
+    };
+    let unclaimed = match pointer.discard_subsumed {
+        Some(discards) => !discards,
+        None => state.plan.as_ref().is_some_and(planned),
+    };
     match snapshot.state {
         SnapshotState::Active if unclaimed || snapshot.pinned => SnapshotState::Retained,
         SnapshotState::Active => SnapshotState::Subsumed,
@@ -169,18 +182,50 @@ pub(super) fn retire(job: &mut JobState, ctx: &Applying<'_>) -> usize {
     live.len()
 }
 
-/// Takes a snapshot that becomes live (again) out of the history, whichever job it came from. Gives back whether
-/// somebody wants its files kept.
-pub(super) fn recall(state: &mut DeploymentState, external_pointer: &str) -> bool {
-    let mut pinned = false;
+/// Takes a snapshot that becomes live (again) out of the history, whichever job it came from. It is pinned if somebody wants
+/// its files kept.
+pub(super) fn recall(state: &mut DeploymentState, external_pointer: &str) -> Option<Snapshot> {
+    let mut recalled: Option<Snapshot> = None;
     for job in state.jobs.values_mut() {
         job.history.retain(|snapshot| {
-            let same = snapshot.pointer.external_pointer == external_pointer;
-            pinned |= same && snapshot.pinned;
+            let same = is_same_place(&snapshot.pointer.external_pointer, external_pointer);
+            if same {
+                let pinned = snapshot.pinned || recalled.as_ref().is_some_and(|recalled| recalled.pinned);
+                recalled = Some(Snapshot { pinned, ..snapshot.clone() });
+            }
             !same
         });
     }
-    pinned
+    recalled
+}
+
+/// The pointer of a snapshot that is added, with what Flink does not say of it.
+///
+/// A snapshot that a job is restored from, Flink makes anew: without its times, and as a savepoint if it is not claimed,
+/// whatever it is. The ledger knows better; of one from elsewhere, at least the plan and its name do.
+pub(super) fn completed(
+    state: &DeploymentState,
+    pointer: &PointerRecord,
+    recalled: Option<&PointerRecord>,
+) -> PointerRecord {
+    if pointer.has_times() {
+        return pointer.clone();
+    }
+    let place = &pointer.external_pointer;
+    let planned = state.plan.as_ref().and_then(|plan| plan.snapshot.as_ref());
+    let planned = planned.filter(|planned| is_same_place(&planned.external_pointer, place));
+    let kind = match (recalled, planned) {
+        (Some(recalled), _) => recalled.kind,
+        (None, Some(planned)) => planned.kind,
+        (None, None) if is_place_of_checkpoint(place) => SnapshotKind::Checkpoint,
+        (None, None) => pointer.kind,
+    };
+    PointerRecord {
+        kind,
+        trigger_timestamp_ms: recalled.map_or(0, |recalled| recalled.trigger_timestamp_ms),
+        completion_timestamp_ms: recalled.map_or(0, |recalled| recalled.completion_timestamp_ms),
+        ..pointer.clone()
+    }
 }
 
 /// Adds to the history. What is over a limit goes: those whose files are gone first, pinned ones never.
@@ -203,5 +248,5 @@ fn forget(job: &mut JobState, which: impl Fn(&Snapshot) -> bool) -> bool {
 
 fn find<'s>(state: &'s mut DeploymentState, external_pointer: &str) -> Option<&'s mut Snapshot> {
     let all = state.jobs.values_mut().flat_map(|job| job.checkpoints.values_mut().chain(&mut job.history));
-    all.into_iter().find(|snapshot| snapshot.pointer.external_pointer == external_pointer)
+    all.into_iter().find(|snapshot| is_same_place(&snapshot.pointer.external_pointer, external_pointer))
 }

@@ -34,6 +34,7 @@ fn pointer(id: u64) -> PointerRecord {
         completion_timestamp_ms: 1,
         properties: String::new(),
         restored_properties: None,
+        discard_subsumed: None,
     }
 }
 
@@ -72,6 +73,10 @@ impl World {
     }
 
     fn claim_as(&mut self, generation: &str, leads: bool) {
+        self.try_claim(generation, leads).unwrap();
+    }
+
+    fn try_claim(&mut self, generation: &str, leads: bool) -> Result<(), Refusal> {
         let claim = Claim {
             session: SessionId::try_from("session").unwrap(),
             holder: "pod".to_owned(),
@@ -80,7 +85,7 @@ impl World {
             epoch_hint: 0,
         };
         let epoch = self.state.epoch().next();
-        self.step(|state, ctx| apply_claim(state, &claim, ctx), epoch);
+        self.step(|state, ctx| apply_claim(state, &claim, ctx), epoch)
     }
 
     fn keyed(&mut self, key: &str, change: Change) -> Result<Outcome, Refusal> {
@@ -227,15 +232,15 @@ fn a_result_is_created_once_however_late_the_retry() {
 fn a_new_job_takes_the_place_of_one_that_ended_but_never_of_one_that_holds_something() {
     let mut world = World::new();
     for n in 1..=3 {
-        world.add(n, 1).unwrap();
+        world.add(n, 4 - n).unwrap();
     }
-    assert!(matches!(world.add(4, 1), Err(Refusal::LimitReached { limit: "jobs_max", .. })));
+    assert!(matches!(world.add(4, 4), Err(Refusal::LimitReached { limit: "jobs_max", .. })));
     world.end(2, &[]).unwrap();
-    assert!(world.add(4, 1).is_err(), "its snapshot is still live");
+    assert!(world.add(4, 4).is_err(), "its snapshot is still live");
     world.change(Change::CleanJob { job: job(2) }).unwrap();
     world.end(3, &[1]).unwrap();
     world.change(Change::CleanJob { job: job(3) }).unwrap();
-    world.add(4, 1).unwrap();
+    world.add(4, 4).unwrap();
     assert!(world.state.jobs.contains_key(&job(2)), "it left something to restore");
     assert!(!world.state.jobs.contains_key(&job(3)));
 }
@@ -357,7 +362,9 @@ proptest! {
         let mut world = World::new();
         for (change, dice) in steps {
             if dice == 0 {
-                world.claim(&format!("generation-{}", world.at % 3));
+                let before = world.state.clone();
+                let refused = world.try_claim(&format!("generation-{}", world.at % 3), true).is_err();
+                prop_assert!(!refused || world.state == before);
             }
             let before = world.state.clone();
             let outcome = world.keyed(&format!("key-{}", world.at), change);

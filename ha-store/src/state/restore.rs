@@ -1,6 +1,7 @@
 //! What the next JobManager is to restore, and why: decided once for each generation, and durable before anybody is
 //! granted leadership in it.
 
+use crate::places::is_same_place;
 use crate::state::{DeploymentState, SnapshotKind};
 use crate::{Epoch, JobId};
 use serde::{Deserialize, Serialize};
@@ -73,7 +74,7 @@ impl DeploymentState {
         let mut pinned = self.snapshots().filter(|(_, snapshot)| snapshot.pinned);
         pinned.any(|(_, snapshot)| {
             snapshot.pointer.kind == SnapshotKind::Checkpoint
-                || snapshot.pointer.external_pointer == external_pointer
+                || is_same_place(&snapshot.pointer.external_pointer, external_pointer)
         })
     }
 }

@@ -88,7 +88,7 @@ impl Performer {
             let epoch = newest.max(Epoch::new(claim.epoch_hint)).next();
             let mut state = (*self.log.view().state).clone();
             let options = self.log.options.clone();
-            apply_claim(&mut state, claim, &self.applying(epoch, &options.limits));
+            apply_claim(&mut state, claim, &self.applying(epoch, &options.limits))?;
             let draft = self.log.draft(RecordKind::Claim, Arc::new(state));
             match self.log.append(draft, progress).await {
                 Appended::Recorded(view) => {

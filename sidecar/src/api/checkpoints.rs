@@ -3,9 +3,12 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use ha_store::{Answer, Change, JobId, JobStatus, PointerRecord};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use snapshot::metadata::CheckpointProperties;
 
 use super::Api;
 use super::problem::Problem;
@@ -82,7 +85,8 @@ pub(super) async fn add(
     let id: u64 = params.get("id")?;
     // The JSON around the pointer's own strings is small.
     let max_bytes = api.limits.pointer_bytes_max + 4_096;
-    let pointer: PointerRecord = request::json(body, "the pointer", max_bytes).await?;
+    let mut pointer: PointerRecord = request::json(body, "the pointer", max_bytes).await?;
+    pointer.discard_subsumed = pointer.discard_subsumed.or_else(|| discard_subsumed(&pointer.properties));
     let answer =
         api.commit(write.epoch, write.key, Change::AddCheckpoint { job: job.clone(), id, pointer }).await?;
     if answer == Answer::Created {
@@ -91,6 +95,12 @@ pub(super) async fn add(
         return Ok(StatusCode::CREATED);
     }
     Ok(StatusCode::OK)
+}
+
+/// What Flink's properties say of the time when a newer one takes its place.
+fn discard_subsumed(properties: &str) -> Option<bool> {
+    let serialized = BASE64.decode(properties).ok()?;
+    CheckpointProperties::of_java(&serialized).map(|properties| properties.discard_subsumed)
 }
 
 pub(super) async fn remove(
@@ -146,4 +156,29 @@ pub(super) async fn restored(
         tracing::info!(event = "rolled-back", %job, id, rolled_back, "job {job} goes back to checkpoint {id}");
     }
     Ok(Json(Restored { rolled_back }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those at the end of a file that Flink wrote.
+    fn properties_in(fixture: &str) -> String {
+        let path = format!("{}/../snapshot/fixtures/{fixture}.metadata", env!("CARGO_MANIFEST_DIR"));
+        let file = std::fs::read(path).expect("a fixture");
+        let magic = [0xAC, 0xED, 0x00, 0x05];
+        let start = file.windows(magic.len()).rposition(|window| window == magic).expect("a Java object");
+        BASE64.encode(&file[start..])
+    }
+
+    #[test]
+    fn flinks_own_properties_tell_whether_it_deletes_the_files() {
+        for version in ["1.20.5", "2.2.1"] {
+            let of = |kind: &str| discard_subsumed(&properties_in(&format!("{version}-{kind}")));
+            assert_eq!(of("rocksdb-incremental"), Some(true), "{version}");
+            assert_eq!(of("savepoint-canonical"), Some(false), "{version}");
+        }
+        assert_eq!(discard_subsumed("rO0ABQ=="), None);
+        assert_eq!(discard_subsumed("not base64"), None);
+    }
 }

@@ -33,6 +33,9 @@ pub(super) fn row(out: &mut dyn Write, name: &str, value: &str) -> io::Result<()
 /// future is now.
 pub(super) fn ago(now_ms: i64, at_ms: i64) -> String {
     const CLOCKS_DIFFER_MS: i64 = 60_000;
+    if at_ms <= 0 {
+        return "unknown".into();
+    }
     match now_ms.saturating_sub(at_ms) {
         ms if ms < -CLOCKS_DIFFER_MS => format!("in {}, if clocks agree", span(-ms)),
         ms if ms < 1_000 => "just now".into(),
@@ -68,7 +71,7 @@ mod tests {
 
     #[test]
     fn ages_are_as_exact_as_a_person_needs() {
-        let age = |seconds: i64| ago(seconds * 1_000, 0);
+        let age = |seconds: i64| ago(seconds * 1_000 + 1, 1);
         assert_eq!(age(0), "just now");
         assert_eq!(age(59), "59 s ago");
         assert_eq!(age(125), "2 min ago");
@@ -76,6 +79,7 @@ mod tests {
         assert_eq!(age(49 * 3_600), "2 d 1 h ago");
         assert_eq!(age(-30), "just now", "two clocks");
         assert_eq!(age(-7_200), "in 2 h, if clocks agree");
+        assert_eq!(ago(1_000, 0), "unknown", "and not since 1970");
     }
 
     #[test]

@@ -102,6 +102,9 @@ impl Loop {
                 Err(TryRecvError::Closed) => break Farewell::Keep,
                 Err(TryRecvError::Empty) => {}
             }
+            if self.leadership.view().over {
+                break Farewell::Release;
+            }
             next = match next {
                 Some(action) => self.ask_and_step(action).await,
                 None => {
@@ -216,7 +219,9 @@ impl Loop {
             trouble: self.elector.trouble().map(str::to_owned),
             expires_in_ms,
         });
-        if std::mem::discriminant(&standing) != std::mem::discriminant(&self.standing) {
+        // Of a generation that is over, that is the reason why nobody is granted, and not where the Lease is.
+        let changed = std::mem::discriminant(&standing) != std::mem::discriminant(&self.standing);
+        if changed && !self.leadership.view().over {
             let candidacy = match &standing {
                 Standing::Ours => Candidacy::MayLead,
                 Standing::NotYet => Candidacy::MayKeep { reason: "the Lease is not ours yet".into() },

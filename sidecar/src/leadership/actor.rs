@@ -37,6 +37,8 @@ pub(super) struct Actor {
     attachments: u64,
     owned: Option<Epoch>,
     store_trouble: Option<String>,
+    /// Our generation is over.
+    over: bool,
     /// Why the last grant was refused, as it was announced.
     refused: Option<String>,
     journal: Journal,
@@ -87,6 +89,7 @@ impl Actor {
             attachments: 0,
             owned: None,
             store_trouble: None,
+            over: false,
             refused: None,
             journal: Journal::default(),
             pending: FuturesUnordered::new(),
@@ -216,6 +219,10 @@ impl Actor {
                 self.observe(Observation::Claimed { session, epoch });
             }
             Answer::Claimed(_, Err(NotPrepared::Refused(reason))) => self.restore_refused(reason),
+            Answer::Claimed(_, Err(NotPrepared::Over(reason))) => {
+                self.over = true;
+                self.restore_refused(reason);
+            }
             Answer::Resumed(session, epoch, Ok(())) => {
                 self.own(epoch);
                 self.observe(Observation::Resumed { session, epoch });
@@ -423,6 +430,7 @@ impl Actor {
             newest,
             obstacle: self.sessions.obstacle().map(str::to_owned),
             leads_elsewhere: self.sessions.leads_elsewhere(),
+            over: self.over,
             store_trouble: self.store_trouble.clone(),
             sessions: sessions.collect(),
             journal: self.journal.snapshot(),

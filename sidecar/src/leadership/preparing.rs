@@ -1,6 +1,7 @@
 //! Prepares a grant: an epoch in the store, and a durable answer to what is restored under it.
 //!
-//! Within a generation that has its plan this is one claim. For a new generation the plan is tried out *before* the claim, so
+//! Within a generation that has its plan this is one claim. A generation that another one has followed is refused: its JobManager
+//! came back, and would run old code on the state of the new one. For a new generation the plan is tried out *before* the claim, so
 //! that a refusal deposes nobody and writes nothing; then the epoch is claimed, which fences whoever wrote before; and
 //! then the plan is made again of what is certain now, and written. Only after that is anybody granted.
 
@@ -8,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ha_store::{
-    Change, Claim, Clock, DeploymentState, Entropy, Epoch, IdempotencyKey, RestorePlan, SessionId, Store,
-    StoreError,
+    Change, Claim, Clock, DeploymentState, Entropy, Epoch, IdempotencyKey, Refusal, RestorePlan, SessionId,
+    Store, StoreError,
 };
 use snapshot::Stores;
 
@@ -35,6 +36,8 @@ pub(super) enum NotPrepared {
     Store(StoreError),
     /// Nothing is restored, for this reason.
     Refused(String),
+    /// Nothing is ever restored for this generation again, for this reason: another one has followed it.
+    Over(String),
 }
 
 /// Tries to write a plan whose outcome is unknown. Each waits for the store's own deadline.
@@ -48,6 +51,8 @@ impl Preparing {
         if !self.is_planned(&self.store.view().state) {
             let view = self.store.refresh().await?;
             if !self.is_planned(&view.state) {
+                let over = view.state.check_generation(&self.generation);
+                over.map_err(|over| NotPrepared::Over(over.to_string()))?;
                 self.plan(&view.state, view.state.epoch(), &mut found).await?;
             }
         }
@@ -102,6 +107,10 @@ impl Preparing {
 
 impl From<StoreError> for NotPrepared {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            // What was known here was old: another generation has begun since.
+            StoreError::Refused(over @ Refusal::GenerationOver { .. }) => Self::Over(over.to_string()),
+            error => Self::Store(error),
+        }
     }
 }

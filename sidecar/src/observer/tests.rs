@@ -52,6 +52,7 @@ fn ledger(history: &[(u64, i64, u64)]) -> DeploymentState {
             completion_timestamp_ms: *at_ms,
             properties: String::new(),
             restored_properties: None,
+            discard_subsumed: None,
         };
         known.history.push_back(Snapshot {
             id: *id,

@@ -47,6 +47,7 @@ impl World {
             completion_timestamp_ms: NOW_MS - 10_000,
             properties: String::new(),
             restored_properties: None,
+            discard_subsumed: None,
         };
         let left_epoch = Some(Epoch::new(1));
         let snapshot = Snapshot {
@@ -256,6 +257,35 @@ fn a_reset_goes_before_every_strategy() {
     let plan = world.decide().unwrap();
     assert_eq!((plan.snapshot.unwrap().id, plan.strategy.as_str()), (2, "reset"));
     assert_eq!(plan.claim_mode, ClaimMode::NoClaim, "the way forward again stays open");
+    world.wish.claim_mode = Some(ClaimMode::Claim);
+    assert_eq!(world.decide().unwrap().claim_mode, ClaimMode::NoClaim, "whatever is wished");
+}
+
+#[test]
+fn what_was_reset_to_is_not_claimed_by_a_later_generation_while_what_came_after_it_is_kept() {
+    let mut world = World::new();
+    world.retained(5);
+    world.retained(9).rolled_back = true;
+    let plan = world.decide().unwrap();
+    assert_eq!(
+        (plan.snapshot.unwrap().id, plan.claim_mode),
+        (5, ClaimMode::NoClaim),
+        "9 may share its files"
+    );
+    world.job(1).history[1].state = SnapshotState::Discarded;
+    assert_eq!(world.decide().unwrap().claim_mode, ClaimMode::Claim, "its files are gone");
+    world.job(1).history[1].state = SnapshotState::Retained;
+    world.retained(10);
+    let plan = world.decide().unwrap();
+    assert_eq!((plan.snapshot.unwrap().id, plan.claim_mode), (10, ClaimMode::Claim), "9 is not built on it");
+}
+
+#[test]
+fn a_savepoint_that_was_rolled_back_is_built_on_no_checkpoint() {
+    let mut world = World::new();
+    world.retained(5);
+    world.savepoint(6).rolled_back = true;
+    assert_eq!(world.decide().unwrap().claim_mode, ClaimMode::Claim);
 }
 
 #[test]
@@ -266,6 +296,19 @@ fn a_snapshot_over_the_age_limit_is_refused_not_replaced() {
     assert!(world.decide().unwrap_err().contains("--max-snapshot-age"));
     world.wish.max_age_ms = Some(10_000);
     assert_eq!(world.chosen(), 2);
+}
+
+#[test]
+fn the_age_of_a_snapshot_from_elsewhere_counts_from_when_it_was_recorded() {
+    let mut world = World::new();
+    let from_elsewhere = world.retained(2);
+    from_elsewhere.pointer.completion_timestamp_ms = 0;
+    from_elsewhere.added_at_ms = NOW_MS - 10_000;
+    world.wish.max_age_ms = Some(10_000);
+    assert_eq!(world.chosen(), 2, "it was not completed in 1970");
+    world.wish.max_age_ms = Some(9_999);
+    let refusal = world.decide().unwrap_err();
+    assert!(refusal.contains("recorded 10 s ago"), "{refusal}");
 }
 
 #[test]
@@ -293,4 +336,8 @@ fn two_jobs_that_ran_side_by_side_are_not_mistaken_for_one_lineage() {
     assert!(world.decide().unwrap_err().contains("side by side"));
     world.job(1).history[0].left_epoch = Some(Epoch::new(1));
     assert_eq!(world.chosen(), 9, "one that ran before is the same lineage");
+    world.job(2).history[0].left_epoch = Some(Epoch::new(1));
+    assert!(world.decide().unwrap_err().contains("side by side"), "though no job has run since");
+    world.knows(3, 11, SnapshotKind::Checkpoint, SnapshotState::Active).left_epoch = None;
+    assert_eq!(world.chosen(), 11, "one that runs now follows them");
 }

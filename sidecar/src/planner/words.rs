@@ -1,9 +1,10 @@
 //! Plans and refusals in words: the thing, the value, and the way out.
 
-use ha_store::{DeploymentState, JobId, PlannedSnapshot, Snapshot, SnapshotKind, SnapshotState};
+use ha_store::{
+    DeploymentState, JobId, PlannedSnapshot, Snapshot, SnapshotKind, SnapshotState, is_place_of_checkpoint,
+};
 
 use super::{Candidate, Strategy};
-use crate::views::place_of;
 
 pub(super) const ASKED_FOR_NOTHING: &str = "the strategy is none: the job starts without state";
 pub(super) const NEVER_RECORDED: &str =
@@ -100,8 +101,12 @@ pub(super) fn unanswered(candidate: &Candidate<'_>, why: &str) -> String {
 }
 
 pub(super) fn too_old(candidate: &Candidate<'_>, age_ms: i64, max_age_ms: u64) -> String {
+    let since = match candidate.snapshot.pointer.has_times() {
+        true => "was completed",
+        false => "was completed nobody knows when, and recorded",
+    };
     format!(
-        "{} was completed {} s ago, longer than --max-snapshot-age allows ({} s); raise it to restore it all the same",
+        "{} {since} {} s ago, longer than --max-snapshot-age allows ({} s); raise it to restore it all the same",
         name(candidate),
         age_ms / 1_000,
         max_age_ms / 1_000
@@ -157,12 +162,9 @@ pub(super) fn nothing_left(strategy: &Strategy, state: &DeploymentState, passed_
     )
 }
 
-/// Flink calls a checkpoint's directory `chk-7`; all else that can be restored is a savepoint.
+/// All that can be restored and is no checkpoint is a savepoint.
 pub(super) fn kind_of_path(path: &str) -> SnapshotKind {
-    let place = place_of(path);
-    let last = place.rsplit('/').next().unwrap_or_default();
-    let is_checkpoint = last.strip_prefix("chk-").is_some_and(|id| id.parse::<u64>().is_ok());
-    if is_checkpoint { SnapshotKind::Checkpoint } else { SnapshotKind::Savepoint }
+    if is_place_of_checkpoint(path) { SnapshotKind::Checkpoint } else { SnapshotKind::Savepoint }
 }
 
 /// The first few of them, and how many more there are.

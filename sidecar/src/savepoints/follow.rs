@@ -214,6 +214,7 @@ impl Following {
             completion_timestamp_ms: observation.around().clock.wall_ms(),
             properties: String::new(),
             restored_properties: None,
+            discard_subsumed: None,
         };
         let change = Change::RecordSavepoint { job: self.taken.job.clone(), id, pointer, rolled_back: false };
         observation.record(self.epoch, &change).await.map_err(|error| error.to_string())?;

@@ -1,9 +1,9 @@
 //! What the next collection would remove from the store, and which snapshots nothing needs any more.
 
-use ha_store::{Collectable, DeploymentState};
+use ha_store::{Collectable, DeploymentState, place_of};
 use serde::{Deserialize, Serialize};
 
-use super::{SnapshotView, Standing, place_of, snapshots};
+use super::{SnapshotView, Standing, snapshots};
 
 /// The answer of `gc --dry-run`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use ha_store::{DeploymentState, Epoch, JobId, Snapshot, SnapshotKind, SnapshotState};
+use ha_store::{DeploymentState, Epoch, JobId, Snapshot, SnapshotKind, SnapshotState, place_of};
 use serde::{Deserialize, Serialize};
 
 /// All that are remembered.
@@ -39,9 +39,9 @@ pub struct SnapshotView {
     pub generation: Option<String>,
     /// The epoch under which it was added.
     pub epoch: Epoch,
-    /// When it was triggered, by the JobManager's clock. Unix milliseconds.
+    /// When it was triggered, by the JobManager's clock. Unix milliseconds; 0 if nobody knows, as of one from elsewhere.
     pub triggered_at_ms: i64,
-    /// When it was complete, by the JobManager's clock. Unix milliseconds.
+    /// When it was complete, by the JobManager's clock. Unix milliseconds; 0 if nobody knows.
     pub completed_at_ms: i64,
     /// When it was recorded, by the sidecar's clock. Unix milliseconds.
     pub added_at_ms: i64,
@@ -81,16 +81,6 @@ pub fn find<'v>(view: &'v SnapshotsView, name: &str) -> Vec<&'v SnapshotView> {
         None => place_of(&snapshot.external_pointer) == place,
     };
     view.snapshots.iter().filter(named).collect()
-}
-
-/// The directory that a path of a snapshot means: Flink writes it in several ways.
-pub fn place_of(path: &str) -> String {
-    let path = path.trim_end_matches('/');
-    let path = path.strip_suffix("/_metadata").unwrap_or(path).trim_end_matches('/');
-    match path.strip_prefix("file:") {
-        Some(local) => format!("/{}", local.trim_start_matches('/')),
-        None => path.to_owned(),
-    }
 }
 
 fn one(state: &DeploymentState, job: &JobId, snapshot: &Snapshot, newest: bool) -> SnapshotView {

@@ -64,3 +64,38 @@ async fn strategy_none_clears_whatever_a_job_was_configured_with_and_the_plan_is
     let epoch = JobManager::open(&sidecar).await.granted().await;
     assert_eq!(plan(&sidecar, epoch).await, planned, "another strategy counts from the next generation on");
 }
+
+#[tokio::test]
+async fn a_job_manager_of_an_earlier_generation_is_refused_and_deposes_nobody() {
+    let old = Sidecar::start().await;
+    let mut led = JobManager::open(&old).await;
+    led.granted().await;
+    let none = Settings { generation: Some("2".into()), restore: Some("none".into()), ..Settings::default() };
+    let new = Sidecar::start_on(old.backend.clone(), none).await;
+    let mut leads = JobManager::open(&new).await;
+    let epoch = leads.granted().await;
+    assert_eq!(led.decision().await["event"], "revoke");
+    drop(led);
+
+    // The same pod again: its sidecar is new, so nothing but the store tells it.
+    let backend = old.kill().await;
+    let before = new.object_count().await;
+    let returned = Sidecar::start_on(backend, Settings::default()).await;
+    let mut job_manager = JobManager::open(&returned).await;
+    let reason = loop {
+        let event = job_manager.event().await;
+        assert_eq!(event["event"], "waiting", "{event}");
+        let reason = event["reason"].as_str().unwrap_or_default().to_owned();
+        if reason.contains("is over") {
+            break reason;
+        }
+    };
+    assert!(reason.contains("generation 1") && reason.contains("generation 2"), "{reason}");
+    assert!(reason.contains("holdfast reset --to"), "{reason}");
+    let status = returned.status().await;
+    assert_eq!((&status["role"], &status["newest_epoch"]), (&json!("waiting"), &json!(epoch)), "{status}");
+    assert_eq!(status["reason"], reason, "{status}");
+    assert_eq!(returned.get("/ready").await.status(), 503);
+    assert_eq!(new.object_count().await, before);
+    assert_eq!(new.status().await["role"], "leading");
+}

@@ -3,8 +3,6 @@
 
 use std::collections::VecDeque;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,9 +18,10 @@ use super::statistics::Taken;
 use crate::plan::Point;
 use crate::trace::{AddAnswer, Event, JobStatus, reached};
 
-/// Stand for serialized `CheckpointProperties`: of a snapshot whose files are the job's, and of one whose files are the user's.
-const PROPERTIES: &str = "CheckpointProperties";
-const UNCLAIMED: &str = "CheckpointProperties, unclaimed";
+/// Base64 of serialized `CheckpointProperties`: of a snapshot whose files are the job's, as Flink 2.2.1 wrote them, and of one
+/// whose files are the user's (those of a savepoint, with the flags of `forUnclaimedSnapshot`).
+const PROPERTIES: &str = include_str!("checkpoints/own.properties");
+const UNCLAIMED: &str = include_str!("checkpoints/unclaimed.properties");
 
 /// What this JobManager knows of its job's checkpoints. Its writes carry the epoch under which it was made.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ impl Checkpoints {
         let listed = readable.map(|answer| answer.json::<Listing>().checkpoints).unwrap_or_default();
         let mut completed = VecDeque::new();
         for Listed { id, pointer } in listed {
-            let unclaimed = pointer.properties == BASE64.encode(UNCLAIMED) && !adapter.forgets_ownership;
+            let unclaimed = pointer.properties == UNCLAIMED && !adapter.forgets_ownership;
             let pointer = pointer.external_pointer;
             process.work(5, 40).await;
             match process.cluster.read_files(&pointer) {
@@ -126,6 +125,10 @@ impl Checkpoints {
 
     /// Flink's `CheckpointCoordinator#restoreSavepoint`: the snapshot that the graph names is read, goes into the store, and
     /// ids are counted on from it.
+    ///
+    /// `Checkpoints#loadAndValidateCheckpoint` makes it with 0 for both of its times. Its properties, and so its kind, say how
+    /// the job holds it and not what it is: those of the job's own checkpoints if it is claimed, else
+    /// `CheckpointProperties#forUnclaimedSnapshot`, which are a savepoint's.
     pub(super) async fn start_from(&mut self, settings: &Settings) -> Result<(), NotRecovered> {
         let process = self.process.clone();
         let Some(path) = settings.path.clone() else { return Ok(()) };
@@ -133,13 +136,10 @@ impl Checkpoints {
         let (id, snapshot) = process.cluster.read_files(&path).map_err(NotRecovered::Failed)?;
         let offsets = snapshot.iter().map(|(partition, state)| (*partition, state.offset)).collect();
         let pointer = Pointer {
-            kind: match snapshots::kind_of(&path) {
-                Kind::Checkpoint => "checkpoint".to_owned(),
-                Kind::Savepoint => "savepoint".to_owned(),
-            },
-            properties: BASE64.encode(if settings.claims { PROPERTIES } else { UNCLAIMED }),
-            restored_properties: Some(BASE64.encode(PROPERTIES)),
-            ..Pointer::of(path.clone(), process.statistics.now_ms(), process.statistics.now_ms())
+            kind: if settings.claims { "checkpoint".to_owned() } else { "savepoint".to_owned() },
+            properties: (if settings.claims { PROPERTIES } else { UNCLAIMED }).to_owned(),
+            restored_properties: Some(PROPERTIES.to_owned()),
+            ..Pointer::of(path.clone(), 0, 0)
         };
         match self.put(id, &pointer).await {
             AddAnswer::Recorded => {}
@@ -338,7 +338,7 @@ impl Pointer {
             kind: "checkpoint".to_owned(),
             trigger_timestamp_ms: triggered_ms,
             completion_timestamp_ms: completed_ms,
-            properties: BASE64.encode(PROPERTIES),
+            properties: PROPERTIES.to_owned(),
             restored_properties: None,
         }
     }

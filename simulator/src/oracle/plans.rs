@@ -66,6 +66,9 @@ impl Plans {
     /// A record with a plan that the one before it did not have, or not for this generation.
     fn appended(&mut self, log: &Log) -> Verdict {
         let Some(newest) = log.newest() else { return Ok(()) };
+        if let Some(previous) = log.previous() {
+            check_times(newest.header.sequence, &previous.state, &newest.state)?;
+        }
         let plan = newest.state.plan.as_ref();
         let before = log.previous().and_then(|previous| previous.state.plan.as_ref());
         if let Some(plan) = plan {
@@ -107,6 +110,8 @@ impl Plans {
                 must(!self.left_behind.contains(&id), NEVER_BACK, || {
                     refuse("the job was restored behind it".to_owned())
                 })?;
+                let is_of_kind = strategy != "latest-savepoint" || self.savepoints.contains_key(&id);
+                must(is_of_kind, NEVER_BACK, || refuse("it is no savepoint".to_owned()))?;
                 let passes_over = self.wish(&plan.generation, "on-broken-snapshot") == Some("previous");
                 let newer = self.reference(state, strategy == "latest-savepoint", |snapshot| {
                     !passes_over || (is_kept(snapshot) && !self.harmed.contains(&snapshot.id))
@@ -144,6 +149,17 @@ impl Plans {
             format!("epoch {epoch} restores {}, but its plan is to restore {}", shown(from), shown(planned))
         })
     }
+}
+
+/// When a snapshot was completed stays known: its age decides whether it is restored.
+fn check_times(sequence: u64, before: &State, after: &State) -> Verdict {
+    let timed = |snapshot: &&Snapshot| snapshot.pointer.completion_timestamp_ms > 0;
+    let known: BTreeSet<u64> = before.snapshots().filter(timed).map(|snapshot| snapshot.id).collect();
+    let lost = after.snapshots().find(|snapshot| !timed(snapshot) && known.contains(&snapshot.id));
+    must(lost.is_none(), NEVER_BACK, || {
+        let id = lost.map_or(0, |lost| lost.id);
+        format!("record {sequence} does not say any more when snapshot {id} was completed")
+    })
 }
 
 /// Whether nobody was to delete its files.
@@ -236,6 +252,27 @@ mod tests {
         assert_eq!(planned(&[], &[], &[], None), None);
         let named = [("restore", "snapshot:s3://b/chk-6")];
         assert_eq!(planned(&SIX_AND_SEVEN, &[], &named, Some(6)), None);
+    }
+
+    #[test]
+    fn only_a_savepoint_is_the_newest_savepoint() {
+        let newest = [("restore", "latest-savepoint")];
+        assert_eq!(planned(&SIX_AND_SEVEN, &[saved(6, 1)], &newest, Some(6)), None);
+        assert_eq!(planned(&SIX_AND_SEVEN, &[saved(6, 1)], &newest, Some(7)), Some(NEVER_BACK));
+    }
+
+    #[test]
+    fn when_a_snapshot_was_completed_stays_known() {
+        let state = |ms: i64| {
+            let known = serde_json::json!({"id": 7, "pointer": {"completion_timestamp_ms": ms}, "state": "retained", "epoch": 1});
+            let job = serde_json::json!({"checkpoints": {}, "history": [known], "next_checkpoint_id": 8, "graph": null});
+            let results = serde_json::json!({"jobs": {}, "applications": {}});
+            let state = serde_json::json!({"generation": null, "grant": null, "jobs": {JOB: job}, "results": results,
+                "archived_results": [], "collected_before": 0});
+            serde_json::from_value::<State>(state).expect("a state")
+        };
+        assert!(check_times(2, &state(5), &state(5)).is_ok() && check_times(2, &state(0), &state(0)).is_ok());
+        assert_eq!(check_times(2, &state(5), &state(0)).unwrap_err().property, NEVER_BACK);
     }
 
     #[test]

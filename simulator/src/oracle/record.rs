@@ -77,6 +77,9 @@ pub(super) struct Job {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Snapshot {
     pub(super) id: u64,
+    /// Absent where no test speaks of it.
+    #[serde(default)]
+    pub(super) pointer: Pointer,
     pub(super) state: Fate,
     /// The epoch under which it was added.
     pub(super) epoch: u64,
@@ -86,6 +89,14 @@ pub(super) struct Snapshot {
     /// Somebody wants its files kept.
     #[serde(default)]
     pub(super) pinned: bool,
+}
+
+/// What is told of a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(super) struct Pointer {
+    /// 0 if nobody knows.
+    #[serde(default)]
+    pub(super) completion_timestamp_ms: i64,
 }
 
 /// A person's wish for the next generation.

@@ -37,6 +37,7 @@ fn pointer(id: u64) -> PointerRecord {
         completion_timestamp_ms: 2,
         properties: "AA==".to_owned(),
         restored_properties: None,
+        discard_subsumed: None,
     }
 }
 

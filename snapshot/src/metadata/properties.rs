@@ -90,6 +90,17 @@ pub(super) async fn read<S: Source>(input: &mut Input<S>, limits: &Limits) -> Re
     }
 }
 
+impl CheckpointProperties {
+    /// Those that Java serialized by themselves, as the adapter sends them with a pointer. `None`: they are not understood.
+    pub fn of_java(bytes: &[u8]) -> Option<Self> {
+        if !bytes.starts_with(&MAGIC) {
+            return None;
+        }
+        let (object, _) = java::read(bytes, MAGIC.len()).ok()?;
+        properties(&object)
+    }
+}
+
 fn properties(object: &Object) -> Option<CheckpointProperties> {
     let flag = |name: &str| match object.field(name)? {
         Value::Boolean(value) => Some(*value),

@@ -64,6 +64,51 @@ fn a_new_generation_finds_nothing_live_and_an_announced_discard_counts() {
 }
 
 #[test]
+fn a_generation_that_was_followed_by_another_never_comes_back() {
+    let mut world = World::new();
+    world.end(1, &[]).unwrap();
+    world.claim("first");
+    world.claim("second");
+    world.put(1, 1, Expected::Absent).unwrap();
+    let before = world.state.clone();
+    let over = Refusal::GenerationOver { returning: "first".into(), present: "second".into() };
+    assert_eq!(world.try_claim("first", true), Err(over.clone()));
+    assert_eq!(world.state, before, "nobody is deposed, no result set aside, no graph dropped");
+    let told = over.to_string();
+    assert!(["first", "second", "reset --to"].iter().all(|word| told.contains(word)), "{told}");
+    world.claim("second");
+    world.claim("third");
+    assert!(world.try_claim("second", true).is_err());
+}
+
+#[test]
+fn a_generation_is_remembered_by_its_plan_when_its_grants_are_forgotten() {
+    let mut world = World::new();
+    world.set(plan("first", None, ClaimMode::NoClaim)).unwrap();
+    world.claim("second");
+    for _ in 0..world.limits.grant_history_max + 1 {
+        world.claim("second");
+    }
+    assert!(world.state.grants.iter().all(|grant| grant.generation != "first"));
+    assert!(world.try_claim("first", true).is_err());
+}
+
+#[test]
+fn what_a_new_generation_finds_live_left_with_the_epoch_before_it() {
+    let mut world = World::new();
+    for id in 7..=9 {
+        world.add(1, id).unwrap();
+    }
+    let ran_in = world.state.epoch();
+    world.claim("second");
+    world.add(2, 9).unwrap();
+    assert_eq!(world.job(1).history.iter().map(|s| s.left_epoch).collect::<Vec<_>>(), [Some(ran_in); 2]);
+    let runs_in = world.state.epoch();
+    world.change(Change::CleanJob { job: job(2) }).unwrap();
+    assert_eq!(world.job(2).history[0].left_epoch, Some(runs_in), "its job ended in this one");
+}
+
+#[test]
 fn what_is_restored_moves_from_the_history_to_the_live_ones() {
     let mut world = World::new();
     world.add(1, 1).unwrap();
@@ -77,6 +122,46 @@ fn what_is_restored_moves_from_the_history_to_the_live_ones() {
     assert_eq!(world.known(1), [SnapshotState::Subsumed]);
 }
 
+/// As Flink adds a snapshot that a job is restored from.
+fn restored(pointer: PointerRecord, kind: SnapshotKind) -> PointerRecord {
+    PointerRecord {
+        kind,
+        trigger_timestamp_ms: 0,
+        completion_timestamp_ms: 0,
+        properties: "restored".into(),
+        ..pointer
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_restored_keeps_its_times_and_its_kind() {
+    let mut world = World::new();
+    world.add(1, 1).unwrap();
+    world.claim("second");
+    world.set(plan("second", Some(1), ClaimMode::NoClaim)).unwrap();
+    let pointer = restored(pointer(1), SnapshotKind::Savepoint);
+    let add = Change::AddCheckpoint { job: job(2), id: 1, pointer };
+    assert_eq!(world.change(add.clone()), Ok(Answer::Created));
+    assert_eq!(world.change(add), Ok(Answer::Unchanged), "said again");
+    let found = &world.job(2).checkpoints[&1].pointer;
+    assert_eq!((found.kind, found.completion_timestamp_ms), (SnapshotKind::Checkpoint, 1));
+    assert_eq!(found.properties, "restored", "those under which the job holds it");
+}
+
+#[test]
+fn of_a_snapshot_from_elsewhere_the_times_are_unknown_and_its_place_tells_its_kind() {
+    for (place, kind) in
+        [("/backup/chk-7", SnapshotKind::Checkpoint), ("/backup/sp-7", SnapshotKind::Savepoint)]
+    {
+        let mut world = World::new();
+        let elsewhere = PointerRecord { external_pointer: place.into(), ..pointer(7) };
+        let pointer = restored(elsewhere, SnapshotKind::Savepoint);
+        world.change(Change::AddCheckpoint { job: job(1), id: 7, pointer }).unwrap();
+        let found = &world.job(1).checkpoints[&7].pointer;
+        assert_eq!((found.kind, found.has_times()), (kind, false), "{place}");
+    }
+}
+
 #[test]
 fn a_snapshot_that_was_not_claimed_stays_when_a_newer_one_takes_its_place() {
     let mut world = World::new();
@@ -87,6 +172,36 @@ fn a_snapshot_that_was_not_claimed_stays_when_a_newer_one_takes_its_place() {
     world.add(1, 2).unwrap();
     world.change(Change::RemoveCheckpoint { job: job(1), id: 1 }).unwrap();
     assert_eq!(world.known(1), [SnapshotState::Retained]);
+}
+
+#[test]
+fn whether_flink_deletes_what_it_lets_go_is_in_the_properties_of_the_snapshot() {
+    for (discards, fate) in [(true, SnapshotState::Subsumed), (false, SnapshotState::Retained)] {
+        let mut world = World::new();
+        world.set(RestorePlan { first_start: true, ..plan("first", None, ClaimMode::NoClaim) }).unwrap();
+        let given = PointerRecord { discard_subsumed: Some(discards), ..savepoint(1) };
+        world.change(Change::AddCheckpoint { job: job(1), id: 1, pointer: given }).unwrap();
+        world.add(1, 2).unwrap();
+        world.change(Change::RemoveCheckpoint { job: job(1), id: 1 }).unwrap();
+        assert_eq!(world.known(1), [fate], "discards: {discards}");
+    }
+}
+
+#[test]
+fn a_snapshot_is_the_same_however_its_place_is_written() {
+    for named in ["/backup/sp-1", "/backup/sp-1/", "file:///backup/sp-1/_metadata"] {
+        let mut world = World::new();
+        let recorded = PointerRecord { external_pointer: "file:/backup/sp-1".into(), ..savepoint(1) };
+        let planned =
+            PlannedSnapshot { id: 1, kind: SnapshotKind::Savepoint, external_pointer: named.into() };
+        let snapshot = Some(planned);
+        world.set(RestorePlan { snapshot, ..plan("first", None, ClaimMode::NoClaim) }).unwrap();
+        world.change(Change::AddCheckpoint { job: job(1), id: 1, pointer: recorded }).unwrap();
+        world.add(1, 2).unwrap();
+        world.change(Change::RemoveCheckpoint { job: job(1), id: 1 }).unwrap();
+        assert_eq!(world.known(1), [SnapshotState::Retained], "{named}: its owner's");
+        assert_eq!(world.pin(named, true), Ok(Answer::Changed));
+    }
 }
 
 #[test]
@@ -236,6 +351,25 @@ fn what_a_job_is_about_to_claim_cannot_be_pinned_until_that_job_has_ended() {
 }
 
 #[test]
+fn no_checkpoint_can_be_pinned_while_the_job_has_claimed_one_since_they_share_files() {
+    let mut world = World::new();
+    for id in 7..=9 {
+        world.add(1, id).unwrap();
+    }
+    world.saw_savepoint(6, false).unwrap();
+    world.claim("second");
+    world.set(plan("second", Some(9), ClaimMode::Claim)).unwrap();
+    let shares = Err(Refusal::SharesClaimed { id: 7, claimed: 9 });
+    assert_eq!(world.pin("s3://b/chk-7", true), shares.clone(), "it is about to be");
+    world.put(1, 1, Expected::Absent).unwrap();
+    world.add(1, 9).unwrap();
+    assert_eq!(world.pin("s3://b/chk-7", true), shares);
+    assert_eq!(world.pin("s3://b/savepoint-6", true), Ok(Answer::Changed), "a savepoint shares with none");
+    world.end(1, &[]).unwrap();
+    assert_eq!(world.pin("s3://b/chk-7", true), Ok(Answer::Changed));
+}
+
+#[test]
 fn a_snapshot_that_was_pinned_while_its_plan_was_made_is_not_claimed() {
     let mut world = World::new();
     world.add(1, 1).unwrap();
@@ -326,4 +460,38 @@ fn a_savepoint_that_is_refused_changes_nothing() {
     });
     assert!(matches!(refused, Err(Refusal::LimitReached { .. })), "{refused:?}");
     assert_eq!(world.state, before, "least of all the proof that there is nothing to restore");
+}
+
+#[test]
+fn jobs_of_earlier_generations_make_room_oldest_first_and_never_the_one_to_go_on_from() {
+    let mut world = World::new();
+    for n in 1..20 {
+        world.claim(&format!("generation-{n}"));
+        world.set(plan(&format!("generation-{n}"), (n > 1).then(|| n - 1), ClaimMode::NoClaim)).unwrap();
+        world.put(n, n, Expected::Absent).unwrap();
+        world.add(n, n).unwrap();
+        let kept: Vec<_> = world.state.jobs.keys().cloned().collect();
+        let newest: Vec<_> = (n.saturating_sub(2).max(1)..=n).map(job).collect();
+        assert_eq!(kept, newest, "generation {n}");
+    }
+    // What is wished for is the oldest that is left, and in the way of the next job.
+    let reset = Reset { external_pointer: pointer(17).external_pointer, asked_at_ms: 0 };
+    world.change(Change::SetReset { reset: Some(reset) }).unwrap();
+    world.claim("generation-20");
+    world.put(20, 1, Expected::Absent).unwrap();
+    assert_eq!(world.state.jobs.keys().cloned().collect::<Vec<_>>(), [job(17), job(19), job(20)]);
+}
+
+#[test]
+fn a_job_that_lost_its_files_where_the_lineage_stands_is_not_forgotten_for_one_that_has_older_ones() {
+    let mut world = World::new();
+    world.add(1, 5).unwrap();
+    world.claim("second");
+    world.add(2, 11).unwrap();
+    world.end(2, &[11]).unwrap();
+    world.change(Change::CleanJob { job: job(2) }).unwrap();
+    world.claim("third");
+    world.put(3, 3, Expected::Absent).unwrap();
+    world.put(4, 4, Expected::Absent).unwrap();
+    assert_eq!(world.known(11), [SnapshotState::Discarded], "or the older one would pass for the newest");
 }
