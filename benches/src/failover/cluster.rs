@@ -235,7 +235,9 @@ impl<'a> Cluster<'a> {
             flags.extend(["--state-dir".to_owned(), self.site.path("exec").display().to_string()]);
             flags
         });
-        Rollout { settings: self.peer.flink_settings(), exec, ..Rollout::default() }
+        // A failover that does without main() goes with starting the JobManager again without its scripts.
+        let launcher = exec.is_some();
+        Rollout { settings: self.peer.flink_settings(), exec, launcher, ..Rollout::default() }
     }
 
     async fn wait_until_running(&mut self) -> Result<usize> {

@@ -95,7 +95,7 @@ impl Peer {
             (Service::ZooKeeper, true) => "session time-out 5 s",
             (Service::Kubernetes, false) => "Flink's defaults (Lease 15 s, deadline 15 s, retry 5 s)",
             (Service::Kubernetes, true) => "Lease 5 s, deadline 4 s, retry 1 s",
-            (Service::Holdfast, _) if self.has_exec() => "holdfast exec, class-data archive",
+            (Service::Holdfast, _) if self.has_exec() => "holdfast exec, launcher, class-data archive",
             (Service::Holdfast, _) => "no holdfast exec, no archive",
         }];
         let further = [

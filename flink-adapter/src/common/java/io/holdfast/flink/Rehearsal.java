@@ -5,6 +5,7 @@
 package io.holdfast.flink;
 
 import org.apache.flink.api.common.JobID;
+import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.CoreOptions;
@@ -156,6 +157,9 @@ final class Rehearsal {
         AccessExecutionGraph graph = cluster.getExecutionGraph(job).get(LIMIT_MS, TimeUnit.MILLISECONDS);
         if (graph.getState().isGloballyTerminalState()) {
             throw new IllegalStateException("the job became " + graph.getState());
+        }
+        if (graph.getState() != JobStatus.RUNNING) {
+            return false; // while it is being made it has no tasks
         }
         for (AccessExecutionVertex vertex : graph.getAllExecutionVertices()) {
             if (vertex.getExecutionState() != ExecutionState.RUNNING) {
