@@ -92,10 +92,12 @@ final class Rehearsal {
             if (stillWaiting.getAsBoolean()) {
                 run(stillWaiting);
             }
-        } catch (InterruptedException e) {
-            LOG.info("The rehearsal ended early: this JobManager was granted leadership");
         } catch (Exception | LinkageError e) {
-            LOG.warn("The rehearsal failed. This JobManager waits on; its failover will take longer", e);
+            if (stillWaiting.getAsBoolean()) {
+                LOG.warn("The rehearsal failed. This JobManager waits on; its failover will take longer", e);
+            } else {
+                LOG.info("The rehearsal ended early: this JobManager was granted leadership");
+            }
         }
     }
 

@@ -40,7 +40,7 @@ final class Leader implements AutoCloseable {
 
     static Leader granted(Sidecar sidecar) throws Exception {
         Leader leader = new Leader(sidecar.config());
-        Await.until("granted leadership", leader.driver::hasLeadership);
+        Await.until("granted leadership", leader.listener::isGranted);
         return leader;
     }
 

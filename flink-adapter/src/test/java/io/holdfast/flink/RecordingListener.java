@@ -19,6 +19,11 @@ final class RecordingListener implements LeaderElectionDriver.Listener {
     final List<Throwable> errors = new CopyOnWriteArrayList<>();
     private volatile int revocations;
 
+    /** Flink knows it: a driver has leadership a moment before it says so. */
+    synchronized boolean isGranted() {
+        return grants.size() > revocations;
+    }
+
     int revocations() {
         return revocations;
     }

@@ -4,6 +4,7 @@
  */
 package io.holdfast.flink;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,17 +12,25 @@ import org.junit.jupiter.api.Test;
 
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 
 class RehearsalTest {
 
     @Test
-    void aJobRunsToItsEndInsideTheProcessAndItsClusterIsGoneAfterwards() throws Exception {
+    void aJobIsRecoveredInsideTheProcessAndItsClusterIsGoneAfterwards() throws Exception {
         Set<Thread> before = Thread.getAllStackTraces().keySet();
         Rehearsal.run(() -> true);
         Await.until(
                 "the threads of the rehearsal's cluster to end",
                 () -> newThreads(before).stream().noneMatch(name -> name.contains("pekko") || name.contains("jobmanager")));
+    }
+
+    @Test
+    void aProcessThatIsGrantedLeadershipMeanwhileRecoversNoMore() throws Exception {
+        AtomicInteger asked = new AtomicInteger();
+        Rehearsal.run(() -> asked.incrementAndGet() <= 1);
+        assertEquals(2, asked.get(), "it went on without asking");
     }
 
     @Test
