@@ -3,12 +3,17 @@
 #![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
 #![allow(clippy::disallowed_methods)] // what is waited for is other processes, which have no paused clock
 
+#[path = "process/running.rs"]
+mod running;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
+
+use running::{Running, SIGTERM, kill};
 
 /// Where nobody listens.
 const NOBODY: &str = "http://127.0.0.1:1";
@@ -16,7 +21,6 @@ const NOBODY: &str = "http://127.0.0.1:1";
 const LIMIT: Duration = Duration::from_secs(60);
 
 const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
 
 /// `holdfast exec` of a command, with few crashes allowed.
 fn exec(sidecar: &str, flags: &[&str], command: &[&str]) -> Command {
@@ -36,65 +40,22 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A running one; killed when dropped.
-struct Running {
-    process: Child,
-    log: BufReader<ChildStderr>,
+/// The process that it starts next.
+fn next_start(exec: &mut Running) -> i32 {
+    number_after(&exec.wait_for("started a JobManager"), "pid=")
 }
 
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut process = command.spawn().unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
-        Self { process, log }
-    }
-
-    /// Reads its log until a line has `word` in it.
-    fn wait_for(&mut self, word: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let before = all.len();
-            assert!(self.log.read_line(&mut all).unwrap() > 0, "the log ended without {word:?}:\n{all}");
-            if all[before..].contains(word) {
-                return all[before..].to_owned();
-            }
-        }
-    }
-
-    /// The process that it starts next.
-    fn wait_for_start(&mut self) -> i32 {
-        number_after(&self.wait_for("started a JobManager"), "pid=")
-    }
-
-    fn signal(&self, signal: i32) {
-        kill(i32::try_from(self.process.id()).unwrap(), signal);
-    }
-
-    /// How it ends, and what it logs until then.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut log = String::new();
-        self.log.read_to_string(&mut log).unwrap();
-        (self.process.wait().unwrap().code(), log)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// How it ends, and what it logs until then.
+fn end(mut exec: Running) -> (Option<i32>, String) {
+    let mut log = String::new();
+    exec.log.read_to_string(&mut log).unwrap();
+    (exec.process.wait().unwrap().code(), log)
 }
 
 fn number_after(line: &str, word: &str) -> i32 {
     let at = line.find(word).unwrap_or_else(|| panic!("no {word:?} in {line}")) + word.len();
     let digits: String = line[at..].chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap()
-}
-
-fn kill(pid: i32, signal: i32) {
-    let killed = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap();
-    assert!(killed.success(), "signal {signal} to {pid}");
 }
 
 fn wait_until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
@@ -186,9 +147,9 @@ fn output_passes_through_and_the_variables_do() {
 #[test]
 fn sigterm_ends_the_job_manager_and_then_us_with_its_status() {
     let mut by_the_signal = Running::start(shell(&[], "exec sleep 1000"));
-    let pid = by_the_signal.wait_for_start();
+    let pid = next_start(&mut by_the_signal);
     by_the_signal.signal(SIGTERM);
-    let (status, log) = by_the_signal.end();
+    let (status, log) = end(by_the_signal);
     assert_eq!(status, Some(128 + SIGTERM), "{log}");
     assert!(!is_alive(pid));
 
@@ -196,7 +157,7 @@ fn sigterm_ends_the_job_manager_and_then_us_with_its_status() {
         Running::start(shell(&[], "trap 'exit 7' TERM; echo ready >&2; while :; do sleep 0.05; done"));
     by_itself.wait_for("ready");
     by_itself.signal(SIGTERM);
-    let (status, log) = by_itself.end();
+    let (status, log) = end(by_itself);
     assert_eq!(status, Some(7), "it decides with what it ends when it is asked to: {log}");
 }
 
@@ -212,22 +173,22 @@ fn signals_that_do_not_ask_for_the_end_reach_the_job_manager_and_end_nothing_her
         running.wait_for(name);
     }
     running.signal(10);
-    let (status, log) = running.end();
+    let (status, log) = end(running);
     assert_eq!(status, Some(163), "{log}");
 }
 
 #[test]
 fn one_that_is_killed_is_started_again_at_once() {
     let mut running = Running::start(shell(&[], "exec sleep 1000"));
-    let first = running.wait_for_start();
+    let first = next_start(&mut running);
     let killed = Instant::now();
     kill(first, SIGKILL);
     assert!(running.wait_for("job-manager-ended").contains("signal 9"));
-    let second = running.wait_for_start();
+    let second = next_start(&mut running);
     assert_ne!(first, second);
     assert!(killed.elapsed() < Duration::from_secs(8), "the kubelet would have waited for ten");
     running.signal(SIGTERM);
-    assert_eq!(running.end().0, Some(128 + SIGTERM));
+    assert_eq!(end(running).0, Some(128 + SIGTERM));
 }
 
 /// A script that starts something and stays its parent, and the file to which that writes its id.
@@ -247,15 +208,15 @@ fn what_a_script_started_that_died_does_not_stay_beside_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let (script, file) = parent(dir.path());
     let mut running = Running::start(shell(&[], &script));
-    let shell = running.wait_for_start();
+    let shell = next_start(&mut running);
     let child = last_pid(&file, 1);
     kill(shell, SIGKILL);
-    running.wait_for_start();
+    next_start(&mut running);
     wait_until("the child of the dead script to be gone", || (!is_alive(child)).then_some(()));
     let next = last_pid(&file, 2);
     assert!(is_alive(next));
     running.signal(SIGTERM);
-    assert_eq!(running.end().0, Some(128 + SIGTERM));
+    assert_eq!(end(running).0, Some(128 + SIGTERM));
     wait_until("the child of the next script to be gone", || (!is_alive(next)).then_some(()));
 }
 
@@ -278,10 +239,10 @@ fn one_that_hangs_is_killed_and_so_is_what_its_script_started() {
     let mut running = Running::start(exec(&url, &[], &["sh", "-c", &script]));
     let first = last_pid(&file, 1);
     assert!(running.wait_for("killing").contains("5 pings"));
-    running.wait_for_start();
+    next_start(&mut running);
     wait_until("the child of the killed script to be gone", || (!is_alive(first)).then_some(()));
     running.signal(SIGTERM);
-    assert_eq!(running.end().0, Some(128 + SIGTERM));
+    assert_eq!(end(running).0, Some(128 + SIGTERM));
 }
 
 /// Something that is called like a JVM, for everybody.
@@ -301,7 +262,7 @@ fn a_process_of_its_own_user_is_learned_and_started_directly() {
     assert!(running.wait_for("started a JobManager").contains("by its command"));
     running.wait_for("learned");
     running.signal(SIGTERM);
-    assert_eq!(running.end().0, Some(128 + SIGTERM));
+    assert_eq!(end(running).0, Some(128 + SIGTERM));
 }
 
 #[test]
@@ -317,5 +278,5 @@ fn what_runs_as_another_user_than_its_entry_point_is_not_learned_and_the_way_out
     assert!(line.contains("user 65534") && line.contains("runAsUser"), "{line}");
     assert!(line.contains("there is no spare"), "{line}");
     running.signal(SIGTERM);
-    assert_eq!(running.end().0, Some(128 + SIGTERM));
+    assert_eq!(end(running).0, Some(128 + SIGTERM));
 }

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // in a test, an unwrap is an assertion
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "process/running.rs"]
+mod running;
+
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
+
+use running::{Running, SIGTERM};
 
 fn holdfast(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
@@ -22,45 +27,6 @@ fn run(store: &str, extra: &[&str]) -> Command {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A running sidecar; killed when dropped.
-struct Running {
-    process: Child,
-    log: BufReader<ChildStderr>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut process = command.spawn().unwrap();
-        let log = BufReader::new(process.stderr.take().unwrap());
-        Self { process, log }
-    }
-
-    /// Reads its log until a line has `word` in it.
-    fn wait_for(&mut self, word: &str) -> String {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log ended without {word:?}");
-            if line.contains(word) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 #[test]
@@ -176,7 +142,7 @@ fn a_stop_is_in_order_and_json_logs_have_one_event_a_line() {
     let line = sidecar.wait_for("may-lead");
     let event: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(event["event"], "may-lead", "{line}");
-    sidecar.signal("-TERM");
+    sidecar.signal(SIGTERM);
     sidecar.wait_for("stopped in order");
     assert_eq!(sidecar.process.wait().unwrap().code(), Some(0));
 }
@@ -191,9 +157,9 @@ fn a_second_signal_forces_the_stop() {
     let _job_manager =
         client.post("/v1/sessions", "", r#"{"process":"p","flink_version":"2.2.1","cluster_id":"c"}"#);
     sidecar.wait_for("granted");
-    sidecar.signal("-TERM");
+    sidecar.signal(SIGTERM);
     sidecar.wait_for("a second signal forces it");
-    sidecar.signal("-TERM");
+    sidecar.signal(SIGTERM);
     sidecar.wait_for("told to stop twice");
     assert_eq!(sidecar.process.wait().unwrap().code(), Some(1));
 }
