@@ -35,7 +35,7 @@ pub(super) struct Exec {
     spare_delay: SignedDuration,
 
     /// Whether a spare runs a small job inside itself while it waits. It makes the spare's failover shorter, and costs it some seconds
-    /// of processor time and 50 MB of memory
+    /// of processor time and 60 MB of memory
     #[arg(long, env = "HOLDFAST_REHEARSE", num_args = 0..=1, default_missing_value = "true", require_equals = true,
           default_value = "true", value_name = "BOOL", action = clap::ArgAction::Set)]
     rehearse: bool,
