@@ -101,6 +101,8 @@ pub struct Opening {
     pub answers_pings: bool,
     /// The session and epoch that it was granted before its last connection broke.
     pub resume: Option<(SessionId, Epoch)>,
+    /// It had a stream before, and did not lead when that broke.
+    pub waited: bool,
 }
 
 /// The handle.

@@ -8,7 +8,7 @@
 //! * At most one session is granted at a time, and only under an epoch that the store has confirmed.
 //! * One question to the store is open at a time, so its answers cannot overtake each other.
 //! * A session that led before the sidecar restarted goes first and keeps its epoch: a healthy job
-//!   must not notice the restart (promise P6).
+//!   must not notice the restart (promise P6). So one that waited before has to wait a moment for whoever led then.
 //! * Between two grants of one session there is a revocation. Flink's `DefaultLeaderElectionService`
 //!   ends the process otherwise (`onGrantLeadershipInternal` checks it).
 //! * Once deposed, nothing is granted until the election says again that this process may lead, or the Lease turns out
@@ -25,8 +25,9 @@ use ha_store::{Epoch, SessionId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // each variant's line speaks of its fields
 pub enum Observation {
-    /// A JobManager opened a stream. `resume` is the epoch under which it says that it leads.
-    Opened { session: SessionId, attachment: Attachment, resume: Option<Epoch> },
+    /// A JobManager opened a stream. `resume` is the epoch under which it says that it leads; `waited`, that it had a stream
+    /// before and did not lead.
+    Opened { session: SessionId, attachment: Attachment, resume: Option<Epoch>, waited: bool },
     /// A stream ended: the process is gone, or its connection is.
     Closed { session: SessionId, attachment: Attachment },
     /// The election says that this process may lead.
@@ -118,6 +119,8 @@ struct Session {
     attachment: Attachment,
     /// The epoch that it wants to go on under; cleared once that was decided.
     resume: Option<Epoch>,
+    /// Nothing is claimed for it before.
+    not_before_ms: u64,
     /// The last reason that it was given for waiting, so that it is told once.
     told: Option<String>,
 }
@@ -161,6 +164,9 @@ const QUARREL_FIRST_MS: u64 = 60_000;
 const QUARREL_MAX_MS: u64 = 600_000;
 /// How long a refused restore waits before it is planned again.
 const REFUSED_RETRY_MS: u64 = 5_000;
+/// How long a process that waited for leadership before its stream broke leaves the one that led to come back first. An adapter
+/// has a new stream within 2 s.
+const HEAD_START_MS: u64 = 3_000;
 const RETRY_FIRST_MS: u64 = 250;
 const RETRY_MAX_MS: u64 = 4_000;
 
@@ -222,14 +228,17 @@ impl Sessions {
 
     /// When to call [`Sessions::step`] with [`Observation::Tick`] at the latest.
     pub fn next_tick_ms(&self) -> Option<u64> {
-        let wants_store = self.leader.is_none() && self.asked.is_none() && self.next_to_serve().is_some();
-        wants_store.then_some(self.retry.not_before_ms)
+        let earliest_ms = self.candidates().map(|session| session.not_before_ms).min()?;
+        let wants_store = self.leader.is_none() && self.asked.is_none();
+        wants_store.then_some(self.retry.not_before_ms.max(earliest_ms))
     }
 
     fn observe(&mut self, now_ms: u64, observation: Observation, actions: &mut Vec<Action>) {
         match observation {
-            Observation::Opened { session, attachment, resume } => {
-                self.opened(session, attachment, resume, actions);
+            Observation::Opened { session, attachment, resume, waited } => {
+                let not_before_ms = if waited { now_ms + HEAD_START_MS } else { 0 };
+                let newcomer = Session { id: session, attachment, resume, not_before_ms, told: None };
+                self.opened(newcomer, actions);
             }
             Observation::Closed { session, attachment } => self.closed(&session, attachment, actions),
             Observation::MayLead if matches!(self.candidacy, Candidacy::Stopping) => {}
@@ -294,17 +303,10 @@ impl Sessions {
         }
     }
 
-    fn opened(
-        &mut self,
-        session: SessionId,
-        attachment: Attachment,
-        resume: Option<Epoch>,
-        actions: &mut Vec<Action>,
-    ) {
+    fn opened(&mut self, mut newcomer: Session, actions: &mut Vec<Action>) {
+        let session = newcomer.id.clone();
         self.open.retain(|other| other.id != session);
-        let leader = self.leader.clone();
-        let mut newcomer = Session { id: session.clone(), attachment, resume, told: None };
-        match (leader, resume) {
+        match (self.leader.clone(), newcomer.resume) {
             // Its old stream broke a moment ago and nobody has been granted since: it still leads.
             (Some(leader), Some(epoch)) if leader.session == session && leader.epoch == epoch => {
                 newcomer.resume = None;
@@ -384,7 +386,7 @@ impl Sessions {
         if self.leader.is_some() || self.asked.is_some() || now_ms < self.retry.not_before_ms {
             return;
         }
-        let Some(next) = self.next_to_serve() else { return };
+        let Some(next) = self.next_to_serve(now_ms) else { return };
         let session = next.id.clone();
         match next.resume {
             Some(epoch) => {
@@ -398,14 +400,20 @@ impl Sessions {
         }
     }
 
-    /// Whoever led before goes first, whatever the election says: only the store can tell whether it still leads.
-    fn next_to_serve(&self) -> Option<&Session> {
-        let resuming = self.open.iter().find(|session| session.resume.is_some());
-        match self.candidacy {
-            Candidacy::MayLead => resuming.or(self.open.first()),
-            Candidacy::NotYet(_) | Candidacy::Deposed { .. } => resuming,
-            Candidacy::Stopping => None,
-        }
+    /// Whoever led before goes first.
+    fn next_to_serve(&self, now_ms: u64) -> Option<&Session> {
+        let resuming = self.candidates().find(|session| session.resume.is_some());
+        resuming.or_else(|| self.candidates().find(|session| session.not_before_ms <= now_ms))
+    }
+
+    /// For whom the store may be asked. For those that led before it is, whatever the election says: only the store can tell
+    /// whether they still lead.
+    fn candidates(&self) -> impl Iterator<Item = &Session> {
+        self.open.iter().filter(|session| match self.candidacy {
+            Candidacy::MayLead => true,
+            Candidacy::NotYet(_) | Candidacy::Deposed { .. } => session.resume.is_some(),
+            Candidacy::Stopping => false,
+        })
     }
 
     fn explain_waiting(&mut self, actions: &mut Vec<Action>) {
@@ -423,6 +431,9 @@ impl Sessions {
             let reason = match (&obstacle, &leader) {
                 (Some(obstacle), _) => obstacle.clone(),
                 (None, Some(_)) => "another JobManager is granted; this one is a standby".to_owned(),
+                (None, None) if asked_for.is_none() => {
+                    "the JobManager that led before may come back".to_owned()
+                }
                 (None, None) => "the store has not confirmed an epoch yet".to_owned(),
             };
             if session.told.as_ref() != Some(&reason) {

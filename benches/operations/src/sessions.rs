@@ -20,7 +20,12 @@ fn campaign(failovers: u64) -> u64 {
     let mut sessions = Sessions::default();
     sessions.step(0, Observation::MayLead);
     let name = |n: u64| SessionId::try_from(format!("session-{n}")).expect("a session id");
-    let opened = |n: u64| Observation::Opened { session: name(n), attachment: Attachment(n), resume: None };
+    let opened = |n: u64| Observation::Opened {
+        session: name(n),
+        attachment: Attachment(n),
+        resume: None,
+        waited: false,
+    };
     let mut granted = 0;
     sessions.step(0, opened(0));
     for n in 0..failovers {

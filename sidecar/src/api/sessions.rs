@@ -23,6 +23,8 @@ struct OpenRequest {
     resume: Option<ResumeRequest>,
     #[serde(default)]
     answers_pings: bool,
+    #[serde(default)]
+    waited: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,7 +72,12 @@ pub(super) async fn open(State(api): State<Api>, body: Body) -> Result<Response,
     check_token("flink_version", &asked.flink_version)?;
     let resume = asked.resume.map(ResumeRequest::parse).transpose()?;
     let process = asked.process;
-    let opening = Opening { process: process.clone(), answers_pings: asked.answers_pings, resume };
+    let opening = Opening {
+        process: process.clone(),
+        answers_pings: asked.answers_pings,
+        resume,
+        waited: asked.waited,
+    };
     let attached = api.leadership.open(opening).await.map_err(|error| match error {
         OpenError::TooMany { .. } => Problem::too_many_streams(error.to_string()),
         OpenError::Stopping => Problem::not_ready(error.to_string()),

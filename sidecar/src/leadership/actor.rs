@@ -171,7 +171,7 @@ impl Actor {
     }
 
     fn open(&mut self, opening: Opening) -> Result<Attached, OpenError> {
-        let Opening { process, answers_pings, resume } = opening;
+        let Opening { process, answers_pings, resume, waited } = opening;
         if self.stopping {
             return Err(OpenError::Stopping);
         }
@@ -201,7 +201,7 @@ impl Actor {
             None => format!("session {session} opened"),
         };
         self.note("session-opened", opened);
-        self.observe(Observation::Opened { session: session.clone(), attachment, resume: epoch });
+        self.observe(Observation::Opened { session: session.clone(), attachment, resume: epoch, waited });
         Ok(Attached { session, pulse, events, _guard: guard })
     }
 

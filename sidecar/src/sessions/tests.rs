@@ -10,7 +10,13 @@ fn session(name: &str) -> SessionId {
 
 fn opened(name: &str, attachment: u64, resume: Option<u64>) -> Observation {
     let resume = resume.map(Epoch::new);
-    Observation::Opened { session: session(name), attachment: Attachment(attachment), resume }
+    Observation::Opened { session: session(name), attachment: Attachment(attachment), resume, waited: false }
+}
+
+/// One that had a stream before, and did not lead.
+fn waited(name: &str, attachment: u64) -> Observation {
+    let (session, attachment) = (session(name), Attachment(attachment));
+    Observation::Opened { session, attachment, resume: None, waited: true }
 }
 
 fn closed(name: &str, attachment: u64) -> Observation {
@@ -218,6 +224,34 @@ fn a_stop_grants_nothing_new_and_takes_nothing_away() {
 }
 
 /// What a JobManager may do next, by number: the driver's side is played by the test.
+#[test]
+fn a_spare_that_is_back_first_after_a_restart_of_the_sidecar_leaves_the_leader_its_place() {
+    let mut sessions = Sessions::default();
+    sessions.step(0, Observation::MayLead);
+    let told = sessions.step(1_000, waited("spare", 1));
+    assert!(matches!(&told[..], [Action::Wait { reason, .. }] if reason.contains("led before")), "{told:?}");
+    assert_eq!(sessions.next_tick_ms(), Some(1_000 + HEAD_START_MS));
+    let resume = Action::Resume { session: session("leader"), epoch: Epoch::new(7) };
+    assert_eq!(sessions.step(1_500, opened("leader", 2, Some(7)))[0], resume);
+    let resumed = Observation::Resumed { session: session("leader"), epoch: Epoch::new(7) };
+    assert_eq!(sessions.step(1_500, resumed)[0], granted("leader", 7, true));
+    let gone = sessions.step(60_000, closed("leader", 2));
+    assert!(gone.contains(&claim("spare")), "its own time has come long ago: {gone:?}");
+}
+
+#[test]
+fn a_spare_leads_when_the_leader_does_not_come_back_and_a_new_process_waits_for_nobody() {
+    let mut sessions = Sessions::default();
+    sessions.step(0, Observation::MayLead);
+    sessions.step(1_000, waited("spare", 1));
+    assert_eq!(sessions.step(999 + HEAD_START_MS, Observation::Tick), []);
+    assert_eq!(sessions.step(1_000 + HEAD_START_MS, Observation::Tick), [claim("spare")]);
+    let mut sessions = Sessions::default();
+    sessions.step(0, Observation::MayLead);
+    sessions.step(1_000, waited("spare", 1));
+    assert!(sessions.step(1_100, opened("new", 2, None)).contains(&claim("new")));
+}
+
 #[derive(Debug, Clone)]
 enum Play {
     Open(u8, bool),

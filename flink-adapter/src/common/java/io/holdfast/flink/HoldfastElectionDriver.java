@@ -94,6 +94,8 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
         try {
             if (state.resumableEpoch() != 0) {
                 body.putObject("resume").put("session", state.session()).put("epoch", state.resumableEpoch());
+            } else if (state.session() != null) {
+                body.put("waited", true);
             }
         } finally {
             eventLock.unlock();
