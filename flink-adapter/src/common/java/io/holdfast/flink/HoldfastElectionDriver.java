@@ -164,10 +164,11 @@ final class HoldfastElectionDriver implements LeaderElectionDriver {
         for (ElectionState.Action action : actions) {
             switch (action.kind) {
                 case GRANT:
-                    Rehearsal.end();
                     epoch.granted(action.epoch);
                     publisher.begin(action.epoch);
                     leading = true;
+                    // After that, or it would take its end for a failure.
+                    Rehearsal.end();
                     // Fresh each time: it is the fencing token of Flink's RPC.
                     listener.onGrantLeadership(UUID.randomUUID());
                     break;

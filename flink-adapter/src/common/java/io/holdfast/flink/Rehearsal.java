@@ -60,7 +60,7 @@ final class Rehearsal {
     /** Of a job's start and of its end, on a machine that does other things as well. */
     private static final long LIMIT_MS = 60_000;
     private static final long LOOK_MS = 10;
-    /** What is run for the first time takes a second, for the fifth time a tenth of that; later ones gain nothing any more. */
+    /** The first takes a second, the fourth a quarter of that and the fifth no less. */
     private static final int RECOVERIES = 5;
     /** There is a coordinator of checkpoints; it takes what it is asked for. */
     private static final long CHECKPOINT_INTERVAL_MS = TimeUnit.DAYS.toMillis(1);
