@@ -4,7 +4,7 @@
 #   flink-adapter/test.sh SIDECAR_BINARY FLINK_HOME...
 #
 # Builds a jar of its own for exactly these versions first; build/ keeps the one that is there. JUnit comes from scripts/setup-junit.sh. The counts of each version are
-# printed at the end; any failure makes the exit code 1. Logs: build/test-VERSION.log.
+# printed at the end, with each test that failed and why; any failure makes the exit code 1. Logs: build/test-VERSION.log.
 #
 #   HOLDFAST_TEST    a regular expression of class names, to run some tests only (default: all)
 set -euo pipefail
@@ -56,6 +56,9 @@ PROPERTIES
         --scan-classpath "$out" --include-classname "${HOLDFAST_TEST:-.*Test}" \
         --disable-banner --details tree --disable-ansi-colors >"$report" 2>&1 || failed=1
     cat "$report"
+    # JUnit's list of failures: the test, and the exception after the arrow.
+    failures="$(sed -nE "s/^  JUnit Jupiter:([A-Za-z0-9]+):(.*)$/test: Flink $version: FAILED \1.\2/p; s/^    => /    /p" "$report")"
+    summary+="${failures:+$failures$'\n'}"
     count() { sed -n "s/^\[ *\([0-9]*\) tests $1.*/\1/p" "$report"; }
     summary+="test: Flink $version: $(count successful) passed, $(count failed) failed, $(count skipped) skipped"$'\n'
 done

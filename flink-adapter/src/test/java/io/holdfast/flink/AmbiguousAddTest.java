@@ -10,7 +10,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.apache.flink.api.common.JobID;
-import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.checkpoint.CheckpointProperties;
 import org.apache.flink.runtime.checkpoint.CompletedCheckpoint;
 import org.apache.flink.runtime.persistence.PossibleInconsistentStateException;
@@ -20,7 +19,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-import java.time.Duration;
 import java.util.List;
 import java.util.function.LongSupplier;
 
@@ -54,11 +52,15 @@ class AmbiguousAddTest {
     }
 
     private PointerStore store(DurableCalls calls, LongSupplier epoch) {
-        return new PointerStore(jobId, calls, new CheckpointMetadataReader(jobId, 2_000, Leader.EXIT), epoch);
+        return new PointerStore(jobId, calls, new CheckpointMetadataReader(jobId, Sidecar.ANSWER_MS, Leader.EXIT), epoch);
     }
 
     private PointerStore throughProxy() {
         return store(leader.callsThrough(proxy.url()), leader.epoch.captured());
+    }
+
+    private PointerStore impatientThroughProxy() {
+        return store(leader.impatientCallsThrough(proxy.url()), leader.epoch.captured());
     }
 
     private void add(PointerStore to) throws Exception {
@@ -96,20 +98,9 @@ class AmbiguousAddTest {
         sidecar.kill();
         Thread restart = Threads.daemon("restart", this::startQuietly);
         restart.start();
-        PointerStore patient =
-                store(
-                        new DurableCalls(leader.client, patientConfig(), Leader.EXIT),
-                        leader.epoch.captured());
-        add(patient);
+        add(store(leader.calls, leader.epoch.captured()));
         restart.join();
         assertEquals(1, recorded());
-    }
-
-    private AdapterConfig patientConfig() {
-        Configuration patient = sidecar.configuration();
-        patient.set(HoldfastOptions.ADD_DEADLINE, Duration.ofSeconds(20));
-        patient.set(HoldfastOptions.RECOVERY_DEADLINE, Duration.ofSeconds(20));
-        return AdapterConfig.from(patient);
     }
 
     private void startQuietly() {
@@ -123,7 +114,7 @@ class AmbiguousAddTest {
     @Test
     void anAnswerThatNeverArrivesEndsTheProcess() throws Exception {
         proxy.onRequests(ADD, request -> FaultProxy.Fault.DROP_ANSWER);
-        Leader.ProcessEnded ended = assertThrows(Leader.ProcessEnded.class, () -> add(throughProxy()));
+        Leader.ProcessEnded ended = assertThrows(Leader.ProcessEnded.class, () -> add(impatientThroughProxy()));
         assertTrue(ended.getMessage().contains("unknown whether"), ended.getMessage());
         // That is why: the sidecar had recorded it.
         assertEquals(1, recorded());
@@ -134,7 +125,7 @@ class AmbiguousAddTest {
         for (FaultProxy.Fault fault :
                 List.of(FaultProxy.Fault.UNKNOWN_OUTCOME, FaultProxy.Fault.SILENCE, FaultProxy.Fault.DROP_REQUEST)) {
             proxy.onRequests(ADD, request -> fault);
-            assertThrows(Leader.ProcessEnded.class, () -> add(throughProxy()), fault.toString());
+            assertThrows(Leader.ProcessEnded.class, () -> add(impatientThroughProxy()), fault.toString());
         }
     }
 
@@ -143,19 +134,19 @@ class AmbiguousAddTest {
     void anUnknownOutcomeAmongRefusalsEndsTheProcess() {
         proxy.onRequests(
                 ADD, request -> request == 2 ? FaultProxy.Fault.UNKNOWN_OUTCOME : FaultProxy.Fault.UNAVAILABLE);
-        assertThrows(Leader.ProcessEnded.class, () -> add(throughProxy()));
+        assertThrows(Leader.ProcessEnded.class, () -> add(impatientThroughProxy()));
     }
 
     @Test
     void aStoreThatStaysUnavailableIsAPlainException() throws Exception {
         proxy.onRequests(ADD, request -> FaultProxy.Fault.UNAVAILABLE);
-        assertPlain(assertThrows(SidecarException.class, () -> add(throughProxy())));
+        assertPlain(assertThrows(SidecarException.class, () -> add(impatientThroughProxy())));
         assertEquals(0, recorded());
     }
 
     @Test
     void aSidecarThatIsNotThereIsAPlainException() {
-        DurableCalls nowhere = leader.callsThrough("http://127.0.0.1:" + Sidecar.freePort());
+        DurableCalls nowhere = leader.impatientCallsThrough("http://127.0.0.1:" + Sidecar.freePort());
         assertPlain(assertThrows(SidecarException.class, () -> add(store(nowhere, leader.epoch.captured()))));
     }
 
@@ -191,7 +182,7 @@ class AmbiguousAddTest {
                 new TestCheckpoints(sidecar.directory)
                         .write(jobId, 1, CheckpointProperties.forUnclaimedSnapshot(), TestCheckpoints.RETAINED);
         proxy.onRequests(ADD, request -> FaultProxy.Fault.UNAVAILABLE);
-        assertThrows(Leader.ProcessEnded.class, () -> add(throughProxy()));
+        assertThrows(Leader.ProcessEnded.class, () -> add(impatientThroughProxy()));
     }
 
     /** Flink interrupts its io threads when it shuts down. */

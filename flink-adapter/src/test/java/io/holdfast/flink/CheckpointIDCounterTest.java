@@ -158,7 +158,7 @@ class CheckpointIDCounterTest {
                 proxy.onRequests("POST ", request -> fault);
                 CheckpointIDCounter counter =
                         new HoldfastCheckpointIDCounter(
-                                jobId, leader.callsThrough(proxy.url()), leader.epoch.captured());
+                                jobId, leader.impatientCallsThrough(proxy.url()), leader.epoch.captured());
                 FlinkException failure = assertThrows(FlinkException.class, counter::getAndIncrement);
                 assertFalse(ExceptionUtils.findThrowable(failure, IOException.class).isPresent(), fault.toString());
             }

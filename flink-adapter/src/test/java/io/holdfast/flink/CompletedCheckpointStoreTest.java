@@ -55,17 +55,18 @@ class CompletedCheckpointStoreTest {
         sidecar.close();
     }
 
-    private PointerStore pointers(LongSupplier epoch) {
+    private PointerStore pointers(DurableCalls calls, LongSupplier epoch) {
         return new PointerStore(
-                jobId,
-                leader.callsThrough(proxy.url()),
-                new CheckpointMetadataReader(jobId, 2_000, Leader.EXIT),
-                epoch);
+                jobId, calls, new CheckpointMetadataReader(jobId, Sidecar.ANSWER_MS, Leader.EXIT), epoch);
     }
 
     private HoldfastCompletedCheckpointStore store(LongSupplier epoch) {
+        return store(leader.callsThrough(proxy.url()), epoch);
+    }
+
+    private HoldfastCompletedCheckpointStore store(DurableCalls calls, LongSupplier epoch) {
         return new HoldfastCompletedCheckpointStore(
-                2, pointers(epoch), List.of(), new SharedStateRegistryImpl(), Runnable::run);
+                2, pointers(calls, epoch), List.of(), new SharedStateRegistryImpl(), Runnable::run);
     }
 
     private void addThree(CompletedCheckpointStore store) throws Exception {
@@ -79,7 +80,7 @@ class CompletedCheckpointStoreTest {
     }
 
     private List<Long> live() throws Exception {
-        return pointers(leader.epoch.captured()).getAllHandles().stream()
+        return pointers(leader.calls, leader.epoch.captured()).getAllHandles().stream()
                 .map(CheckpointNames.INSTANCE::nameToCheckpointID)
                 .collect(Collectors.toList());
     }
@@ -175,7 +176,8 @@ class CompletedCheckpointStoreTest {
 
     @Test
     void aRestoreThatTheSidecarCannotBeToldOfEndsTheProcess() throws Exception {
-        HoldfastCompletedCheckpointStore store = store(leader.epoch.captured());
+        HoldfastCompletedCheckpointStore store =
+                store(leader.impatientCallsThrough(proxy.url()), leader.epoch.captured());
         addThree(store);
         proxy.onRequests("POST /v1/jobs/" + jobId + "/restored", request -> FaultProxy.Fault.UNAVAILABLE);
         Leader.ProcessEnded ended = assertThrows(Leader.ProcessEnded.class, store::getLatestCheckpoint);

@@ -222,7 +222,7 @@ class GraphStoreTest {
             try (FaultProxy proxy = new FaultProxy(sidecar)) {
                 proxy.onRequests("PUT ", request -> fault);
                 GraphStore<String> broken =
-                        TestGraphs.store(leader.callsThrough(proxy.url()), leader.epoch.captured());
+                        TestGraphs.store(leader.impatientCallsThrough(proxy.url()), leader.epoch.captured());
                 assertThrows(Leader.ProcessEnded.class, () -> broken.addAndLock(key, "graph"), fault.toString());
             }
         }

@@ -169,7 +169,7 @@ class JobResultStoreTest {
 
     private String stored(String field) throws Exception {
         SidecarCall call = SidecarCall.read("/v1/results/jobs/" + jobId, leader.epoch.newest());
-        return leader.client.call(call, 1_000).json().path(field).asText();
+        return leader.client.call(call, Sidecar.ANSWER_MS).json().path(field).asText();
     }
 
     private Set<JobID> dirtyIds() throws Exception {

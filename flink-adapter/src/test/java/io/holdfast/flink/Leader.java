@@ -4,7 +4,8 @@
  */
 package io.holdfast.flink;
 
-import java.net.URI;
+import org.apache.flink.configuration.Configuration;
+
 import java.util.UUID;
 
 /** A process that was granted leadership by a sidecar, with all that the stores need. */
@@ -46,8 +47,17 @@ final class Leader implements AutoCloseable {
 
     /** The same calls through another address, for example that of a {@link FaultProxy}. */
     DurableCalls callsThrough(String url) {
-        AdapterConfig through = AdapterConfig.from(Sidecar.configuration(url));
-        return new DurableCalls(new SidecarClient(URI.create(url), through.connectTimeoutMs), through, EXIT);
+        return calls(Sidecar.configuration(url));
+    }
+
+    /** The same with limits whose end a test can wait for. */
+    DurableCalls impatientCallsThrough(String url) {
+        return calls(Sidecar.impatient(url));
+    }
+
+    private static DurableCalls calls(Configuration configuration) {
+        AdapterConfig config = AdapterConfig.from(configuration);
+        return new DurableCalls(new SidecarClient(config.sidecarUrl, config.connectTimeoutMs), config, EXIT);
     }
 
     @Override

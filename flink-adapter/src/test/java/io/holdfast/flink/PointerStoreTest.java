@@ -67,8 +67,12 @@ class PointerStoreTest {
     }
 
     private static PointerStore store(JobID jobId) {
-        CheckpointMetadataReader reader = new CheckpointMetadataReader(jobId, 2_000, Leader.EXIT);
-        return new PointerStore(jobId, leader.calls, reader, leader.epoch.captured());
+        return store(jobId, leader, Sidecar.ANSWER_MS);
+    }
+
+    private static PointerStore store(JobID jobId, Leader of, long readDeadlineMs) {
+        CheckpointMetadataReader reader = new CheckpointMetadataReader(jobId, readDeadlineMs, Leader.EXIT);
+        return new PointerStore(jobId, of.calls, reader, of.epoch.captured());
     }
 
     private static String name(long id) {
@@ -241,7 +245,8 @@ class PointerStoreTest {
         Files.delete(checkpoints.metadata(jobId, 1));
         // Can be opened, and reading it is an I/O error (address 0 is not mapped).
         Files.createSymbolicLink(checkpoints.metadata(jobId, 1), Path.of("/proc/self/mem"));
-        assertThrows(Leader.ProcessEnded.class, () -> store.getAndLock(name(1)).retrieveState());
+        PointerStore impatient = store(jobId, leader, 2_000);
+        assertThrows(Leader.ProcessEnded.class, () -> impatient.getAndLock(name(1)).retrieveState());
         ExecutorService executor = Executors.newSingleThreadExecutor();
         try {
             Future<CompletedCheckpoint> reading = executor.submit(() -> store.getAndLock(name(1)).retrieveState());
@@ -303,23 +308,12 @@ class PointerStoreTest {
     void survivesBothProcesses() throws Exception {
         try (Sidecar own = Sidecar.started()) {
             try (Leader first = Leader.granted(own)) {
-                PointerStore before =
-                        new PointerStore(
-                                jobId,
-                                first.calls,
-                                new CheckpointMetadataReader(jobId, 2_000, Leader.EXIT),
-                                first.epoch.captured());
-                before.addAndLock(name(7), checkpoints.retained(jobId, 7));
+                store(jobId, first, Sidecar.ANSWER_MS).addAndLock(name(7), checkpoints.retained(jobId, 7));
             }
             own.kill();
             own.start();
             try (Leader second = Leader.granted(own)) {
-                PointerStore after =
-                        new PointerStore(
-                                jobId,
-                                second.calls,
-                                new CheckpointMetadataReader(jobId, 2_000, Leader.EXIT),
-                                second.epoch.captured());
+                PointerStore after = store(jobId, second, Sidecar.ANSWER_MS);
                 assertEquals(7, after.getAndLock(name(7)).retrieveState().getCheckpointID());
             }
         }

@@ -80,7 +80,7 @@ class RecoveryTest {
     void failuresThatStayEndTheProcessAndAreNoException() {
         proxy.onRequests("GET ", request -> FaultProxy.Fault.UNAVAILABLE);
         for (Read read : reads().subList(0, 2)) {
-            assertThrows(Leader.ProcessEnded.class, () -> read.read(leader.callsThrough(proxy.url())));
+            assertThrows(Leader.ProcessEnded.class, () -> read.read(leader.impatientCallsThrough(proxy.url())));
         }
     }
 

@@ -147,7 +147,7 @@ class RestorePlanTest {
     /** Without it the job could start empty; told so by an exception, Flink would clean up the job's recovery data. */
     @Test
     void withoutAnAnswerOrWithOneThatIsNotUnderstoodTheProcessEndsAndNothingIsStored() throws Exception {
-        GraphStore<String> store = TestGraphs.store(leader.callsThrough(proxy.url()), leader.epoch.captured());
+        GraphStore<String> store = TestGraphs.store(leader.impatientCallsThrough(proxy.url()), leader.epoch.captured());
         proxy.onRequests(question(), request -> FaultProxy.Fault.UNAVAILABLE);
         assertThrows(Leader.ProcessEnded.class, () -> store.addAndLock(jobId.toString(), "graph"));
         proxy.onRequests(question(), request -> FaultProxy.Fault.NONE);

@@ -27,6 +27,8 @@ import java.util.stream.Stream;
 final class Sidecar implements AutoCloseable {
 
     private static final long START_MS = 30_000;
+    /** For a single request, which is not sent again. */
+    static final long ANSWER_MS = 20_000;
 
     final Path directory;
     final int port = freePort();
@@ -102,17 +104,26 @@ final class Sidecar implements AutoCloseable {
         return new SidecarClient(URI.create(url()), 1_000);
     }
 
-    /** Short limits, so that a test sees their ends. */
     Configuration configuration() {
         return configuration(url());
     }
 
+    /** A request without an answer is soon sent again; a disk that stands still for seconds fails no call. */
     static Configuration configuration(String url) {
+        return configuration(url, Duration.ofSeconds(20), Duration.ofSeconds(20));
+    }
+
+    /** Short limits, for a test that is to see their end. */
+    static Configuration impatient(String url) {
+        return configuration(url, Duration.ofMillis(2_500), Duration.ofMillis(6_000));
+    }
+
+    private static Configuration configuration(String url, Duration addDeadline, Duration recoveryDeadline) {
         Configuration configuration = new Configuration();
         configuration.set(HoldfastOptions.URL, url);
         configuration.set(HoldfastOptions.REQUEST_TIMEOUT, Duration.ofMillis(1_000));
-        configuration.set(HoldfastOptions.ADD_DEADLINE, Duration.ofMillis(2_500));
-        configuration.set(HoldfastOptions.RECOVERY_DEADLINE, Duration.ofMillis(6_000));
+        configuration.set(HoldfastOptions.ADD_DEADLINE, addDeadline);
+        configuration.set(HoldfastOptions.RECOVERY_DEADLINE, recoveryDeadline);
         return configuration;
     }
 
@@ -123,7 +134,7 @@ final class Sidecar implements AutoCloseable {
     /** The published leaders; null while the sidecar does not know of any. */
     JsonNode leaders() throws IOException {
         try (SidecarClient client = client()) {
-            SidecarAnswer answer = client.call(SidecarCall.plain("GET", "/v1/leaders"), 1_000);
+            SidecarAnswer answer = client.call(SidecarCall.plain("GET", "/v1/leaders"), ANSWER_MS);
             return answer.problem == null ? answer.json().path("leaders") : null;
         }
     }
