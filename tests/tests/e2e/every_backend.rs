@@ -29,10 +29,11 @@ struct Kind {
     inside: &'static str,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind { name: "heap", least: 6, inside: "/chk-" },
     Kind { name: "rocksdb-full", least: 6, inside: "/chk-" },
     Kind { name: "rocksdb-incremental", least: 7, inside: "/shared/" },
+    Kind { name: "forst-incremental", least: 7, inside: "/shared/" },
     Kind { name: "changelog-files", least: 7, inside: "/dstl/" },
     Kind { name: "unaligned", least: 7, inside: "/chk-" },
     Kind { name: "file-merging", least: 2, inside: "/taskowned/job_" },
