@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the adapter's tests against a real sidecar, once per given Flink.
+# Runs the adapter's tests against a real sidecar, once per given Flink, all of them at the same time.
 #
 #   flink-adapter/test.sh SIDECAR_BINARY FLINK_HOME...
 #
@@ -18,25 +18,20 @@ sidecar="$(realpath "$1")"
 shift
 junit="$("$here/../scripts/setup-junit.sh")"
 classes="$(mktemp -d)"
-trap 'rm -rf "$classes"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$classes"' EXIT
 mkdir -p "$here/build"
 jar="$classes/holdfast-flink-adapter.jar"
 "$here/build.sh" -o "$jar" "$@"
 
-summary=""
-failed=0
-
-for home in "$@"; do
-    dist="$(compgen -G "$home/lib/flink-dist-*.jar")"
-    version="${dist##*/flink-dist-}" version="${version%.jar}"
+# Compiles the tests against one Flink, and runs them; the process is the JVM's in the end.
+run_tests() {
+    local home="$1" version="$2" part
     case "$version" in
         1.20.*) part=test-v120 ;;
         2.[0-2].*) part=test-v2 ;;
         *) part=test-v23 ;;
     esac
-    path="$jar:$home/lib/*:$junit"
-    log="$here/build/test-$version.log"
-    out="$classes/$version"
+    local path="$jar:$home/lib/*:$junit" log="$here/build/test-$version.log" out="$classes/$version"
     mkdir -p "$out"
     cat >"$out/log4j2-test.properties" <<PROPERTIES
 rootLogger.level = INFO
@@ -48,13 +43,30 @@ appender.file.layout.type = PatternLayout
 appender.file.layout.pattern = %d{HH:mm:ss,SSS} %-5p [%t] %c{1} %m%n
 PROPERTIES
     rm -f "$log"
-    printf 'test: Flink %s\n' "$version"
     javac --release 11 -proc:none -Xlint:all,-classfile,-processing,-options,-try,-path -Werror -cp "$path" -d "$out" \
         "$here"/src/test/java/io/holdfast/flink/*.java "$here/src/$part"/java/io/holdfast/flink/*.java
-    report="$classes/$version.report"
-    java -Dholdfast.sidecar="$sidecar" -cp "$out:$path" org.junit.platform.console.ConsoleLauncher \
+    exec java -Dholdfast.sidecar="$sidecar" -cp "$out:$path" org.junit.platform.console.ConsoleLauncher \
         --scan-classpath "$out" --include-classname "${HOLDFAST_TEST:-.*Test}" \
-        --disable-banner --details tree --disable-ansi-colors >"$report" 2>&1 || failed=1
+        --disable-banner --details tree --disable-ansi-colors
+}
+
+# At the same time: most of what they do is to wait.
+versions=()
+pids=()
+for home in "$@"; do
+    dist="$(compgen -G "$home/lib/flink-dist-*.jar")"
+    version="${dist##*/flink-dist-}" version="${version%.jar}"
+    versions+=("$version")
+    run_tests "$home" "$version" >"$classes/$version.report" 2>&1 &
+    pids+=($!)
+done
+
+summary=""
+failed=0
+for i in "${!versions[@]}"; do
+    version="${versions[$i]}" report="$classes/${versions[$i]}.report"
+    wait "${pids[$i]}" || failed=1
+    printf 'test: Flink %s\n' "$version"
     cat "$report"
     # JUnit's list of failures: the test, and the exception after the arrow.
     failures="$(sed -nE "s/^  JUnit Jupiter:([A-Za-z0-9]+):(.*)$/test: Flink $version: FAILED \1.\2/p; s/^    => /    /p" "$report")"

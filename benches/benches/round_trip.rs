@@ -21,7 +21,7 @@ use object_store::ObjectStore;
 use operations::log::{Trim, deployment, job, pointer};
 use serde_json::Value;
 use sidecar::config::Config;
-use sidecar::job_manager::TcpConnect;
+use sidecar::job_manager::NetConnect;
 use sidecar::runtime::{World, serve};
 use sidecar::settings::Settings;
 use snapshot::Stores;
@@ -65,7 +65,7 @@ impl Pair {
             backend: backend.clone(),
             kubernetes: None,
             snapshots: Arc::new(Stores::new(BackendOptions::default())),
-            connect: Arc::new(TcpConnect),
+            connect: Arc::new(NetConnect::default()),
         };
         let private = TcpListener::bind(config.listen).await?;
         let public = TcpListener::bind(config.public_listen).await?;

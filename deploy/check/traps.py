@@ -82,7 +82,7 @@ IN_VALUES = [
     ("a Secret and credentials", {"store": {"existingSecret": "a", "credentials": {"A": "b"}}}, "not both"),
     ("a setting of ours in the environment", {"store": {"env": {"HOLDFAST_STORE": "x"}}}, "HOLDFAST_STORE"),
     ("an unknown setting", {"holdfast": {"settings": {"leese-duration": "1s"}}}, "leese-duration"),
-    ("a JobManager that needs TLS", {"holdfast": {"settings": {"job-manager-rest": "https://127.0.0.1:8081"}}}, "job-manager-rest"),
+    ("a JobManager behind a path", {"holdfast": {"settings": {"job-manager-rest": "http://proxy/flink"}}}, "job-manager-rest"),
     ("somebody's service account without a name", {"serviceAccount": {"create": False}}, "serviceAccount.name"),
     ("a name that leaves no room", {"deployment": "x" * 41}, "deployment"),
     ("a quantity that is none", {"holdfast": {"resources": {"limits": {"memory": "lots"}}}}, "lots"),

@@ -1,6 +1,7 @@
 //! Settings that are known to be good.
 
 mod election;
+mod job_manager;
 mod restore;
 
 use std::fmt;
@@ -13,7 +14,7 @@ use jiff::SignedDuration;
 
 pub use self::election::Election;
 pub(crate) use self::restore::from_settings as restore_wish;
-use crate::job_manager::RestAddress;
+use crate::job_manager::{RestAddress, TlsFiles};
 use crate::planner::Wish;
 use crate::settings::Settings;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub observe_interval_ms: u64,
     /// Where its REST API is; `None`: where it publishes.
     pub job_manager_rest: Option<RestAddress>,
+    /// Whom to trust there, where it asks for TLS.
+    pub job_manager_tls: Option<TlsFiles>,
     /// JobManager streams.
     pub sessions_max: usize,
     /// Leader streams.
@@ -89,6 +92,8 @@ impl TryFrom<Settings> for Config {
         let retry_period_ms = duration_ms("retry-period", settings.retry_period.clone(), 2_000, 100, 60_000)?;
         let election = Election::from_settings(&settings, &identity, deployment.as_str(), retry_period_ms)?;
         let restore = restore_wish(&settings)?;
+        let job_manager_rest = job_manager::address(&settings)?;
+        let job_manager_tls = job_manager::tls(&settings)?;
         let config = Self {
             restore,
             local_root: settings.local_root.unwrap_or_else(|| PathBuf::from("/")),
@@ -126,10 +131,8 @@ impl TryFrom<Settings> for Config {
                 100,
                 HOUR_MS,
             )?,
-            job_manager_rest: settings
-                .job_manager_rest
-                .map(|url| parsed("job-manager-rest", url))
-                .transpose()?,
+            job_manager_rest,
+            job_manager_tls,
             sessions_max: count("max-sessions", settings.max_sessions, 16, 2)?,
             leader_streams_max: count("max-leader-streams", settings.max_leader_streams, 4_096, 2)?,
             log: LogConfig::new(settings.log_format, settings.log)?,
@@ -161,7 +164,6 @@ impl From<&Config> for Settings {
             collect_interval: ms(config.collect_interval_ms),
             stop_wait: ms(config.stop_wait_ms),
             observe_interval: ms(config.observe_interval_ms),
-            job_manager_rest: config.job_manager_rest.as_ref().map(RestAddress::to_string),
             max_graph_bytes: Some(config.store_options.limits.blob_bytes_max),
             max_jobs: Some(config.store_options.limits.jobs_max),
             max_sessions: Some(config.sessions_max),
@@ -171,6 +173,7 @@ impl From<&Config> for Settings {
             ..Self::default()
         };
         config.election.show(&mut settings);
+        job_manager::show(config, &mut settings);
         restore::show(config, &mut settings);
         settings
     }

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `answers` | what is read of Flink's answers |
 //! | `connect` | where connections come from: the simulator hands over its own |
+//! | `tls` | whom to trust, where it asks for TLS |
 //! | `address` | which addresses can be asked |
 //! | `cache` | how old an answer about checkpoints may be |
 //!
@@ -17,6 +18,7 @@ mod address;
 mod answers;
 mod cache;
 mod connect;
+mod tls;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -36,7 +38,8 @@ pub use self::answers::{
     Checkpoint, Checkpoints, Completion, JobOverview, LatestCheckpoints, Operation, Overview, Restored,
 };
 pub use self::cache::CacheAge;
-pub use self::connect::{Connect, Connection, TcpConnect};
+pub use self::connect::{Connect, Connection, NetConnect};
+pub use self::tls::{ClientFiles, TlsError, TlsFiles};
 
 /// A JobManager that can be asked.
 #[derive(Debug, Clone)]
@@ -230,7 +233,7 @@ impl JobManager {
     ) -> Result<(StatusCode, Bytes), AskError> {
         let unreachable = |reason: String| AskError::Unreachable { address: self.address.clone(), reason };
         let no_answer = |error: hyper::Error| self.no_answer(request, error.to_string());
-        let stream = self.connect.connect(self.address.host(), self.address.port()).await;
+        let stream = self.connect.connect(&self.address).await;
         let stream = TokioIo::new(stream.map_err(|error| unreachable(error.to_string()))?);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
             .await

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::api::{self, Api};
 use crate::config::{Config, Election};
 use crate::election::{self, Announcer, Reason, infer_client};
-use crate::job_manager::TcpConnect;
+use crate::job_manager::NetConnect;
 use crate::leadership::{Candidacy, Leadership, Options};
 use crate::metrics::Metrics;
 use crate::observation::{self, Observation};
@@ -32,6 +32,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Election::None => None,
         Election::Kubernetes(_) => Some(infer_client().await.context(NO_API_SERVER)?),
     };
+    if let Some(files) = &config.job_manager_tls {
+        files
+            .connector()
+            .context("cannot speak TLS to the JobManager (--job-manager-ca and what belongs to it)")?;
+    }
     let snapshots = Arc::new(Stores::new(backend_options).with_local_root(&config.local_root));
     let world = World {
         clock: Arc::new(SystemClock),
@@ -39,7 +44,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         backend,
         kubernetes,
         snapshots,
-        connect: Arc::new(TcpConnect),
+        connect: Arc::new(NetConnect { tls: config.job_manager_tls.clone() }),
     };
     let private = TcpListener::bind(config.listen)
         .await

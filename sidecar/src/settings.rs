@@ -151,6 +151,22 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_manager_rest: Option<String>,
 
+    /// Who signed the certificate of the JobManager's REST API, in PEM: needed where that is https://
+    /// (`security.ssl.rest.enabled`)
+    #[arg(long, env = "HOLDFAST_JOB_MANAGER_CA", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_manager_ca: Option<PathBuf>,
+
+    /// The certificate to show the JobManager's REST API, in PEM (`security.ssl.rest.authentication-enabled`)
+    #[arg(long, env = "HOLDFAST_JOB_MANAGER_CLIENT_CERT", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_manager_client_cert: Option<PathBuf>,
+
+    /// Its key, in PEM and not encrypted
+    #[arg(long, env = "HOLDFAST_JOB_MANAGER_CLIENT_KEY", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_manager_client_key: Option<PathBuf>,
+
     /// The largest stored graph, in bytes [default: 67108864]
     #[arg(long, env = "HOLDFAST_MAX_GRAPH_BYTES", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -251,6 +267,9 @@ impl Settings {
             stop_wait: self.stop_wait.or(weaker.stop_wait),
             observe_interval: self.observe_interval.or(weaker.observe_interval),
             job_manager_rest: self.job_manager_rest.or(weaker.job_manager_rest),
+            job_manager_ca: self.job_manager_ca.or(weaker.job_manager_ca),
+            job_manager_client_cert: self.job_manager_client_cert.or(weaker.job_manager_client_cert),
+            job_manager_client_key: self.job_manager_client_key.or(weaker.job_manager_client_key),
             max_graph_bytes: self.max_graph_bytes.or(weaker.max_graph_bytes),
             max_jobs: self.max_jobs.or(weaker.max_jobs),
             max_sessions: self.max_sessions.or(weaker.max_sessions),

@@ -29,7 +29,6 @@ use std::env;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -272,17 +271,4 @@ async fn kubeconfig(path: &Path) -> Result<Config> {
 pub fn next_log(logs: &Path, name: &str) -> PathBuf {
     let numbered = |n: u32| logs.join(format!("{name}-{n}.log"));
     (1..).map(numbered).find(|path| !path.exists()).expect("u32 is more than the restarts of any run")
-}
-
-/// Runs a tool to its end; what it says is shown when it fails.
-fn run(mut command: Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("starting {name}"))?;
-    ensure!(
-        output.status.success(),
-        "{name} failed ({}): {}",
-        process::describe(output.status),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }

@@ -16,6 +16,7 @@
 //! | [`fault_proxy`] | stands between adapter and sidecar; loses or delays chosen answers |
 //! | [`failover`] | times the phases between a kill and the first new checkpoint |
 //! | [`sink`] | reads what the job committed: anything lost, anything twice? |
+//! | [`pki`] | certificates and Java's key stores |
 //! | [`kubernetes`] | a real API server, and sidecars that stand for election there |
 //! | [`session`] | a JobManager without Flink: what it is told, and what it writes |
 //! | [`wait`] | waiting for a condition, never for a time |
@@ -34,6 +35,7 @@ pub mod flink;
 pub mod kubernetes;
 pub mod net;
 pub mod output;
+pub mod pki;
 pub mod pod;
 pub mod proc;
 pub mod process;

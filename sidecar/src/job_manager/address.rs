@@ -6,33 +6,23 @@ use std::str::FromStr;
 use http::uri::{Authority, Scheme, Uri};
 use http::{HeaderValue, uri};
 
-/// `http://host:port`, as Flink publishes it.
+/// `http://host:port` or `https://host:port`, as Flink publishes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestAddress {
+    tls: bool,
     authority: Authority,
 }
 
-/// An address that cannot be asked.
+/// It is no such URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRestAddress {
-    /// It needs TLS.
-    #[error(
-        "{address} needs TLS, which this sidecar does not speak to a JobManager; without `security.ssl.rest.enabled`, or \
-         with a plain address for it (--job-manager-rest http://127.0.0.1:8081), its savepoints can be observed"
-    )]
-    Tls {
-        /// The address.
-        address: String,
-    },
-    /// It is no such URL.
-    #[error("{text:?} is not an address like http://127.0.0.1:8081")]
-    Malformed {
-        /// The text; its first 200 characters.
-        text: String,
-    },
+#[error("{text:?} is not an address like http://127.0.0.1:8081 or https://127.0.0.1:8081")]
+pub struct InvalidRestAddress {
+    /// The text; its first 200 characters.
+    pub text: String,
 }
 
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 // === impl RestAddress ===
 
@@ -44,7 +34,12 @@ impl RestAddress {
 
     /// The port.
     pub fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(HTTP_PORT)
+        self.authority.port_u16().unwrap_or(if self.tls { HTTPS_PORT } else { HTTP_PORT })
+    }
+
+    /// Whether whoever is there speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls
     }
 
     pub(super) fn authority(&self) -> HeaderValue {
@@ -54,7 +49,7 @@ impl RestAddress {
 
 impl fmt::Display for RestAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+        write!(f, "{}://{}", if self.tls { Scheme::HTTPS } else { Scheme::HTTP }, self.authority)
     }
 }
 
@@ -63,17 +58,16 @@ impl FromStr for RestAddress {
 
     fn from_str(text: &str) -> Result<Self, InvalidRestAddress> {
         const SHOWN_CHARS_MAX: usize = 200;
-        let malformed =
-            || InvalidRestAddress::Malformed { text: text.chars().take(SHOWN_CHARS_MAX).collect() };
+        let malformed = || InvalidRestAddress { text: text.chars().take(SHOWN_CHARS_MAX).collect() };
         let parts: uri::Parts = text.parse::<Uri>().map_err(|_| malformed())?.into_parts();
-        if parts.scheme == Some(Scheme::HTTPS) {
-            return Err(InvalidRestAddress::Tls { address: text.chars().take(SHOWN_CHARS_MAX).collect() });
-        }
+        let tls = parts.scheme == Some(Scheme::HTTPS);
         let has_path = parts.path_and_query.is_some_and(|path| path != "/");
         // Whoever writes a password into an URL would find it in a log.
         let authority = parts.authority.filter(|authority| !authority.as_str().contains('@'));
         match authority {
-            Some(authority) if parts.scheme == Some(Scheme::HTTP) && !has_path => Ok(Self { authority }),
+            Some(authority) if (tls || parts.scheme == Some(Scheme::HTTP)) && !has_path => {
+                Ok(Self { tls, authority })
+            }
             _ => Err(malformed()),
         }
     }
@@ -90,12 +84,10 @@ mod tests {
         let address: RestAddress = "http://[::1]:8081/".parse().expect("one");
         assert_eq!((address.host(), address.port()), ("::1", 8081));
         assert_eq!(address.to_string(), "http://[::1]:8081");
-    }
-
-    #[test]
-    fn an_address_that_needs_tls_says_the_way_out() {
-        let error = "https://jobmanager:8081".parse::<RestAddress>().expect_err("no TLS here").to_string();
-        assert!(error.contains("https://jobmanager:8081") && error.contains("--job-manager-rest"), "{error}");
+        let address: RestAddress = "https://jobmanager:8081".parse().expect("one");
+        assert!(address.is_tls());
+        assert_eq!(address.to_string(), "https://jobmanager:8081");
+        assert_eq!("https://jobmanager".parse::<RestAddress>().expect("one").port(), 443);
     }
 
     #[test]

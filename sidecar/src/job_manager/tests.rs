@@ -48,7 +48,7 @@ fn json_answer(status: &str, body: &str) -> Vec<u8> {
 
 fn client(address: SocketAddr) -> JobManager {
     let address = format!("http://{address}").parse().expect("an address");
-    JobManager::new(address, Arc::new(TcpConnect), Duration::from_secs(20))
+    JobManager::new(address, Arc::new(NetConnect::default()), Duration::from_secs(20))
 }
 
 async fn after(status: &str, body: &str) -> (JobManager, JoinHandle<String>) {
@@ -154,7 +154,7 @@ async fn no_connection_means_that_nothing_was_done_and_no_answer_that_something_
 async fn a_job_manager_that_hangs_is_given_up_after_the_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound")).parse().expect("an address");
-    let job_manager = JobManager::new(address, Arc::new(TcpConnect), Duration::from_millis(50));
+    let job_manager = JobManager::new(address, Arc::new(NetConnect::default()), Duration::from_millis(50));
     let error = job_manager.jobs().await.expect_err("nobody answers");
     assert!(error.to_string().contains("nothing for 50 ms"), "{error}");
 }

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::exec::archive::{self, Surroundings};
 use crate::exec::learned::LearnedCommand;
 use crate::exec::{JOB_MANAGER_PORTS, environment};
-use crate::job_manager::TcpConnect;
+use crate::job_manager::NetConnect;
 use crate::runtime::{self, World};
 use crate::settings::Settings;
 
@@ -104,7 +104,7 @@ fn surroundings(work: &Path) -> Result<(Config, World)> {
         backend: config.store.connect(&options).context("the training's own store")?,
         kubernetes: None,
         snapshots: Arc::new(Stores::new(options)),
-        connect: Arc::new(TcpConnect),
+        connect: Arc::new(NetConnect::default()),
     };
     Ok((config, world))
 }

@@ -11,7 +11,7 @@ use object_store::memory::InMemory;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use sidecar::config::Config;
-use sidecar::job_manager::TcpConnect;
+use sidecar::job_manager::NetConnect;
 use sidecar::runtime::{World, serve};
 use sidecar::settings::Settings;
 use tokio::net::TcpListener;
@@ -53,7 +53,7 @@ impl Sidecar {
             backend: backend.clone(),
             kubernetes: None,
             snapshots: Arc::default(),
-            connect: Arc::new(TcpConnect),
+            connect: Arc::new(NetConnect::default()),
         };
         let private = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let public = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::client::legacy::connect::{self, Connected};
 use hyper_util::rt::TokioIo;
-use sidecar::job_manager::{self, Connect};
+use sidecar::job_manager::{self, Connect, RestAddress};
 use turmoil::net::TcpListener;
 
 use super::closing::Connection;
@@ -44,12 +44,11 @@ impl tower::Service<Uri> for Connector {
 impl Connect for Connector {
     fn connect(
         &self,
-        host: &str,
-        port: u16,
+        address: &RestAddress,
     ) -> BoxFuture<'static, io::Result<Box<dyn job_manager::Connection>>> {
-        let host = host.to_owned();
+        let address = address.clone();
         Box::pin(async move {
-            let connection = Connection::open((host.as_str(), port)).await?;
+            let connection = Connection::open((address.host(), address.port())).await?;
             Ok(Box::new(connection) as Box<dyn job_manager::Connection>)
         })
     }

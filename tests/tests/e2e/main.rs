@@ -3,6 +3,7 @@
 //! `make test` prepares what they need; a missing part fails the test and names the command that makes it. They run one at a
 //! time. A cluster takes long to start, so one function per Flink version runs several rules on one cluster, and prints each.
 
+mod behind_tls;
 mod broken_snapshot;
 mod every_backend;
 mod flink_upgrade;
@@ -55,6 +56,11 @@ async fn a_job_manager_under_exec_is_back_at_once_however_it_goes() -> Result<()
 #[tokio::test]
 async fn after_any_end_the_next_generation_goes_on_from_the_newest_state() -> Result<(), Failure> {
     latest_state::test("2.2.1").await
+}
+
+#[tokio::test]
+async fn a_rest_api_behind_tls_is_observed() -> Result<(), Failure> {
+    behind_tls::test("2.2.1").await
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::super::child::Child;
-use crate::job_manager::{AskError, JobManager, RestAddress, TcpConnect};
+use crate::job_manager::{AskError, JobManager, NetConnect, RestAddress};
 
 /// A JobManager that is to get somewhere.
 pub(super) struct Watched<'a> {
@@ -120,7 +120,7 @@ impl Watched<'_> {
 
 fn asked_at(url: &str) -> Option<JobManager> {
     let address: RestAddress = url.parse().ok()?;
-    Some(JobManager::new(address, Arc::new(TcpConnect), REQUEST_TIMEOUT))
+    Some(JobManager::new(address, Arc::new(NetConnect::default()), REQUEST_TIMEOUT))
 }
 
 /// One that has just started refuses, or is not there yet; one that was killed is not there any more.
