@@ -22,6 +22,10 @@
 //! nobody will ever read. Every delete is preceded by a durable boundary above it, so *boundary at or below this
 //! sequence* proves that the key was never deleted and that its content is the one true record of that place.
 //!
+//! A commit whose one create was answered "created" has its answer without a question: right behind the newest record of
+//! this process nothing is ever deleted, for whoever else was there first took over with that record, and the collector
+//! keeps those.
+//!
 //! When the collector *has* passed, a record of ours at the key may be such a stray; but it may as well have been
 //! the true one, if we stalled between our create and our question. So it is not called lost: the caller must ask
 //! the newest state, which remembers what was applied.

@@ -67,12 +67,17 @@
 //! record follows the one before it, and epochs never go down along the log.
 //!
 //! *Deletes come after a boundary.* A writer that stalls for very long may find a key free because its record was
-//! collected, and create a stray there. So no answer counts before one question was asked, after the create:
-//! *has the collector passed this place?* The boundary is a part of the state and durable before anything below it
-//! is deleted; it only rises, and never reaches the newest record. So the newest record answers the question for
-//! good. Usually a cheaper witness does: deletes ascend one by one, hence a record of ours that is still in place,
-//! right before the new one, proves that nothing after it was deleted. That holds for a record that was sent with one
-//! request only; one that was sent twice may have been deleted and have come back.
+//! collected, and create a stray there. So no answer counts before it is known: *has the collector passed this place?*
+//! The boundary is a part of the state and durable before anything below it is deleted; it only rises, and never reaches
+//! the newest record. So the newest record answers the question for good. A cheaper witness: deletes ascend one by one,
+//! hence a record of ours that is still in place, right before the new one, proves that nothing after it was deleted.
+//! That holds for a record that was sent with one request only; one that was sent twice may have been deleted and have
+//! come back.
+//!
+//! *What begins an ownership stays.* The collector keeps claims and adoptions. Whoever takes over begins with one of
+//! them, right behind the newest record of whom it takes over from: so the place where a deposed process writes next is
+//! taken for ever, however long it stalls. A process that created a record right behind its own newest one, with one
+//! request, need not ask. That makes a commit one create and nothing else.
 //!
 //! *Passed is not lost.* A writer can also stall between its create and the question, while others build on its
 //! record and collect it. So a record of ours that the collector has passed is neither acknowledged nor denied: the
@@ -84,9 +89,11 @@
 //! owned the epoch. Ownership is never regained, so whoever could still name a listed blob is this very process.
 //!
 //! What this rests on: create-if-absent is one step, reads and listings show what was written before
-//! ([`Store::preflight`] tries these out); a request takes effect at most once, at any time after it was sent; and a
+//! ([`Store::preflight`] tries these out); a request takes effect at most once, at any time after it was sent; a
 //! session sends its writes to one process at a time, at most
-//! [`idempotency_keys_max`](Limits::idempotency_keys_max) of them at once. No clock is compared with another one.
+//! [`idempotency_keys_max`](Limits::idempotency_keys_max) of them at once; and no process stalls while
+//! [`collect_keep_takeovers`](StoreOptions::collect_keep_takeovers) others take over, one after the other, and a day
+//! passes. No clock is compared with another one.
 //!
 //! # Where to read on
 //!

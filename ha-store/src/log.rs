@@ -173,7 +173,7 @@ impl Log {
     /// Whether the newest record that is known, one of our own, is still in its place. Only a record that cannot come
     /// back proves anything by being there.
     ///
-    /// Its bytes are compared, not read: this is asked with every commit, and a record holds the whole state.
+    /// Its bytes are compared, not read: this is asked every few seconds, and a record holds the whole state.
     async fn still_holds(&self, known: Sequence, ours: &Bytes) -> Result<bool, Trouble> {
         match self.read_bytes(known).await? {
             Some(found) if found == ours => Ok(true),

@@ -88,6 +88,9 @@ pub struct StoreOptions {
     pub collect_keep_records: u64,
     /// Collection keeps every record and blob that is not older than this, by the store's own times.
     pub collect_min_age_ms: u64,
+    /// Collection keeps this many of the records that begin an ownership, claims and adoptions, however old they are: each
+    /// stands where a process that it took over from, and that has stalled ever since, would write next.
+    pub collect_keep_takeovers: usize,
     /// Deletes in one round of collection.
     pub collect_deletes_max: usize,
 }
@@ -104,6 +107,7 @@ impl Default for StoreOptions {
             hint_every_records: 256,
             collect_keep_records: 100,
             collect_min_age_ms: 24 * 60 * 60 * 1000,
+            collect_keep_takeovers: 1000,
             collect_deletes_max: 1000,
         }
     }

@@ -52,6 +52,16 @@ pub enum RecordKind {
     Commit,
 }
 
+impl RecordKind {
+    /// Whether it is the first record of a process that takes over.
+    pub(crate) fn begins_an_ownership(self) -> bool {
+        match self {
+            Self::Claim | Self::Adopt => true,
+            Self::Commit => false,
+        }
+    }
+}
+
 impl fmt::Display for RecordKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -91,6 +101,7 @@ struct AnyVersion {
 #[derive(Deserialize)]
 struct AnyHeader {
     format: u32,
+    kind: serde_json::Value,
 }
 
 /// The bytes of a record.
@@ -139,6 +150,12 @@ fn not_a_record(bytes: &[u8], error: &serde_json::Error) -> String {
         Ok(any) if any.header.format != FORMAT => other_format(any.header.format),
         _ => format!("not a record: {error}"),
     }
+}
+
+/// Why a record was written, if these bytes are one that this build can place.
+pub(crate) fn kind_of(bytes: &[u8]) -> Option<RecordKind> {
+    let any: AnyVersion = serde_json::from_slice(bytes).ok()?;
+    serde_json::from_value(any.header.kind).ok()
 }
 
 fn other_format(found: u32) -> String {

@@ -14,10 +14,10 @@ use crate::state::{BlobRef, DeploymentState};
 use crate::writer::{Ask, Caller, Edit, Entry, Mail, Reply, Writer};
 use crate::{
     Answer, Change, Clock, DeploymentName, Entropy, Epoch, IdempotencyKey, Incarnation, RecordHeader,
-    SessionId, StoreError, StoreOptions,
+    Sequence, SessionId, StoreError, StoreOptions,
 };
 use object_store::{ObjectStore, path::Path};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
@@ -91,6 +91,8 @@ struct Shared {
     entropy: Arc<dyn Entropy>,
     /// Held during a round of collection.
     collecting: AsyncMutex<()>,
+    /// The records below the boundary that are known to begin an ownership.
+    takeovers: AsyncMutex<BTreeSet<Sequence>>,
     /// The blobs that this process put last, oldest first.
     recent_blobs: Mutex<VecDeque<BlobRef>>,
 }
@@ -141,6 +143,7 @@ impl Store {
             options,
             entropy,
             collecting: AsyncMutex::new(()),
+            takeovers: AsyncMutex::default(),
             recent_blobs: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

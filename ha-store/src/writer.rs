@@ -106,10 +106,11 @@ impl Writer {
 
     /// Shows handles and the desk what is known, before any answer that rests on it is given.
     fn publish(&mut self) {
-        for made in self.performer.take_made() {
-            self.desk.remember(&made);
-        }
+        let made = self.performer.take_made();
         let view = self.performer.log.view();
+        for made in made.iter().filter(|made| !Arc::ptr_eq(made, view)) {
+            self.desk.remember(made);
+        }
         self.desk.learn(view, self.performer.vouched());
         self.views.send_if_modified(|shown| {
             let newer = !Arc::ptr_eq(shown, view);

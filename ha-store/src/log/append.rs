@@ -153,6 +153,13 @@ impl Log {
             Trouble::Corrupt(error) => error.to_string(),
         };
         let mine = pending.draft.header.sequence;
+        // Whoever took over from this process did it right behind our newest record, and that stays: the collector keeps
+        // what begins an ownership. So a place that was free for the one create that was sent for it always was.
+        let sent_once = pending.evidence.answer == CreateAnswer::Created && !pending.doubtful;
+        if sent_once && self.held().is_some() {
+            pending.evidence.collector = Collector::HasNotPassed;
+            return Ok(());
+        }
         // Deletes ascend: while the record that ours follows is in its place, ours was never deleted. That holds
         // only if nothing can have brought that record back, which is so for one of our own that was sent once.
         if let Some(ours) = &self.tail.sole

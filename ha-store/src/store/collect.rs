@@ -5,21 +5,27 @@
 //! 1. *The boundary first.* `collected_before` goes through the log before the first delete below it, so a deposed
 //!    collector never raises it, and a writer can always learn whether its place was passed
 //!    ([`judge`](crate::judge)). It never reaches the newest record.
-//! 2. *Ascending, one by one.* A record is deleted after every record below it is known to be gone. So a record
-//!    that is still in its place vouches for all places after it.
-//! 3. *Records below the boundary are dead.* Whatever lies there, or turns up there later, is never read and never
+//! 2. *Ascending, one by one.* A record is deleted after every record below it is known to be gone, or to be kept. So a
+//!    record that is still in its place vouches for all places after it, until the next that is kept.
+//! 3. *What begins an ownership is kept*: claims and adoptions, the newest
+//!    [`collect_keep_takeovers`](StoreOptions::collect_keep_takeovers) of them. A process that was deposed would write
+//!    next where the one that took over from it has begun, and must never find that place free.
+//! 4. *Records below the boundary are dead.* Whatever lies there, or turns up there later, is never read and never
 //!    acknowledged; a collector that wakes up late repeats deletes that were decided for good.
-//! 4. *Blobs are judged by a state that is newer than their listing.* The listing comes first, then the proof that
+//! 5. *Blobs are judged by a state that is newer than their listing.* The listing comes first, then the proof that
 //!    this process owns the epoch. So whoever put a listed blob is this process, or one that lost its ownership before
 //!    and never gets it back: not after a newer claim, and not after an adoption
 //!    ([`Store::resume`]). What this process put is left alone while it is young or recent.
-//! 5. *A blob's key is never used twice*, so a late delete cannot hit what was put after it was decided.
+//! 6. *A blob's key is never used twice*, so a late delete cannot hit what was put after it was decided.
 
 use super::{Collected, Store, View};
 use crate::apply::collect_before;
+use crate::objects::Read;
+use crate::record::{kind_of, read_bytes_max};
 use crate::state::DeploymentState;
 use crate::writer::Edit;
-use crate::{BlobRef, Epoch, Nonce, Sequence, StoreError, StoreOptions};
+use crate::{BlobRef, Epoch, Nonce, RecordKind, Sequence, StoreError, StoreOptions};
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, path::Path};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -67,7 +73,7 @@ impl Store {
         }
 
         let mut collected = Collected::default();
-        let (records, more) = listing.dead(&view.state, &shared.options);
+        let (records, more) = self.deletable(&listing, &view.state).await?;
         for sequence in records {
             let key = shared.keys.record(sequence);
             // An unclear delete ends the round: what comes after it must not go before it.
@@ -100,12 +106,53 @@ impl Store {
         if let Some(first_kept) = listing.raised(state.collected_before, &shared.options) {
             collect_before(&mut state, first_kept);
         }
-        let (records, more) = listing.dead(&state, &shared.options);
+        let (records, more) = self.deletable(&listing, &state).await?;
         let left = shared.options.collect_deletes_max.saturating_sub(records.len());
         let blobs = if more.records_left { Vec::new() } else { self.unnamed(&listing, &state) };
         let more = more.any() || blobs.len() > left;
         let blobs = blobs.into_iter().take(left).map(|meta| (meta.location.to_string(), meta.size)).collect();
         Ok(Collectable { records, blobs, more })
+    }
+
+    /// The records below the boundary, ascending, as many as one round may delete, without those that begin an ownership.
+    async fn deletable(
+        &self,
+        listing: &Listing,
+        state: &DeploymentState,
+    ) -> Result<(Vec<Sequence>, More), StoreError> {
+        const READS_AT_ONCE: usize = 16;
+        let shared = &self.shared;
+        let mut takeovers = shared.takeovers.lock().await;
+        takeovers.retain(|sequence| listing.has(*sequence));
+        let (dead, more) = listing.dead(state, &takeovers, &shared.options);
+        let mut kinds = stream::iter(dead)
+            .map(async |sequence| {
+                Ok::<_, StoreError>((sequence, self.may_begin_an_ownership(sequence).await?))
+            })
+            .buffered(READS_AT_ONCE);
+        let mut deletable = Vec::new();
+        while let Some((sequence, is_takeover)) = kinds.try_next().await? {
+            match is_takeover {
+                true => drop(takeovers.insert(sequence)),
+                false => deletable.push(sequence),
+            }
+        }
+        while takeovers.len() > shared.options.collect_keep_takeovers {
+            deletable.extend(takeovers.pop_first());
+        }
+        deletable.sort_unstable();
+        Ok((deletable, more))
+    }
+
+    /// Whether the record is a claim or an adoption. One that cannot be understood may be.
+    async fn may_begin_an_ownership(&self, sequence: Sequence) -> Result<bool, StoreError> {
+        let shared = &self.shared;
+        let bytes_max = read_bytes_max(shared.options.limits.record_bytes_max);
+        match shared.objects.read(&shared.keys.record(sequence), bytes_max).await.map_err(unavailable)? {
+            Read::Absent => Ok(false),
+            Read::TooLarge(_) => Ok(true),
+            Read::Bytes(bytes) => Ok(kind_of(&bytes).is_none_or(RecordKind::begins_an_ownership)),
+        }
     }
 
     async fn listing(&self) -> Result<Listing, StoreError> {
@@ -167,22 +214,37 @@ impl Listing {
     /// What the boundary is to be raised to, if that is worth it: raising it takes a record, so one that frees no more
     /// than that would be written for ever, by a deployment that does nothing.
     fn raised(&self, boundary_now: Sequence, options: &StoreOptions) -> Option<Sequence> {
-        let first_kept = boundary(&self.records, options);
+        let first_kept = boundary(self.from(boundary_now), options);
         let frees = |listed: &&Listed| (boundary_now..first_kept).contains(&listed.sequence);
         (self.records.iter().filter(frees).count() > 1).then_some(first_kept)
     }
 
-    /// The records below the boundary, ascending, as many as one round may delete.
-    fn dead(&self, state: &DeploymentState, options: &StoreOptions) -> (Vec<Sequence>, More) {
+    /// The records below the boundary that are not known to be kept, ascending, as many as one round may delete.
+    fn dead(
+        &self,
+        state: &DeploymentState,
+        kept: &BTreeSet<Sequence>,
+        options: &StoreOptions,
+    ) -> (Vec<Sequence>, More) {
         let dead = self.records.iter().map(|listed| listed.sequence);
-        let mut dead: Vec<Sequence> =
-            dead.take_while(|sequence| *sequence < state.collected_before).collect();
+        let dead = dead.take_while(|sequence| *sequence < state.collected_before);
+        let mut dead: Vec<Sequence> = dead.filter(|sequence| !kept.contains(sequence)).collect();
         let more = More {
             records_left: dead.len() > options.collect_deletes_max,
-            boundary_left: boundary(&self.records, &unlimited(options)) > boundary(&self.records, options),
+            boundary_left: self.raised(state.collected_before, options).is_some(),
         };
         dead.truncate(options.collect_deletes_max);
         (dead, more)
+    }
+
+    /// The records from this place on.
+    fn from(&self, first: Sequence) -> &[Listed] {
+        let below = self.records.partition_point(|listed| listed.sequence < first);
+        &self.records[below..]
+    }
+
+    fn has(&self, sequence: Sequence) -> bool {
+        self.records.binary_search_by_key(&sequence, |listed| listed.sequence).is_ok()
     }
 }
 
@@ -209,10 +271,6 @@ fn boundary(records: &[Listed], options: &StoreOptions) -> Sequence {
     let by_age = records.iter().position(is_young).unwrap_or(records.len());
     let first_kept = by_number.min(by_age).min(options.collect_deletes_max).min(records.len() - 1);
     records[first_kept].sequence
-}
-
-fn unlimited(options: &StoreOptions) -> StoreOptions {
-    StoreOptions { collect_deletes_max: usize::MAX, ..options.clone() }
 }
 
 fn is_old(modified_ms: i64, newest_ms: i64, options: &StoreOptions) -> bool {

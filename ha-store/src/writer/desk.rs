@@ -89,7 +89,9 @@ struct Recorded {
 impl Recorded {
     fn learn(&mut self, state: &DeploymentState) {
         for applied in state.applied_before.iter().chain(&state.applied) {
-            if self.answers.insert(applied.key.clone(), applied.answer).is_none() {
+            // All but the last are known as a rule.
+            if !self.answers.contains_key(&applied.key) {
+                self.answers.insert(applied.key.clone(), applied.answer);
                 self.oldest_first.push_back(applied.key.clone());
             }
         }

@@ -224,6 +224,7 @@ impl Inner {
 
     fn create(&mut self, key: &Path, bytes: Bytes) -> Result<PutResult> {
         if self.objects.contains_key(key) {
+            self.oracle.taken(key);
             return Err(exists(&Call::Create(key.clone())));
         }
         self.oracle.created(key, &bytes);

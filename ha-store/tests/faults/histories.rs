@@ -469,7 +469,7 @@ fn histories_reach_what_they_are_about() {
     }
     println!("{reached:#?}");
     for what in [
-        "a stalled writer's create succeeded below the boundary",
+        "a late create found its place taken below the boundary",
         "blobs collected",
         "fenced",
         "killed",

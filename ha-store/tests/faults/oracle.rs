@@ -81,6 +81,15 @@ impl Oracle {
         }
     }
 
+    /// A create came to a key that is taken.
+    pub(crate) fn taken(&mut self, key: &Path) {
+        let name = key.filename().and_then(|name| name.strip_suffix(".json"));
+        let sequence = name.and_then(|name| name.parse().ok()).map(Sequence::new);
+        if sequence.is_some_and(|sequence| sequence < self.boundary()) {
+            self.reach("a late create found its place taken below the boundary");
+        }
+    }
+
     /// P2: along the true log, each record follows the one before it, and epochs never go down.
     fn recorded(&mut self, record: Record) {
         let (header, state) = (record.header.clone(), record.state.clone());
