@@ -58,6 +58,7 @@ mod tests {
         Settings {
             deployment: Some("orders".into()),
             store: Some("memory:///".into()),
+            election: Some("none".into()),
             job_manager_rest: rest.map(Into::into),
             job_manager_ca: ca.map(Into::into),
             job_manager_client_cert: cert.map(Into::into),

@@ -354,7 +354,7 @@ async fn an_address_that_needs_tls_is_shown_as_trouble_with_the_way_out() {
     let told = |status: &Value| {
         status["observer"]["trouble"]
             .as_str()
-            .filter(|trouble| trouble.contains("--job-manager-rest http://"))
+            .filter(|trouble| trouble.contains("--job-manager-ca"))
             .map(drop)
     };
     until(&sidecar, "/status", told).await;

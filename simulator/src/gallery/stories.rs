@@ -17,7 +17,7 @@ pub(super) fn answers_lost_at_an_add(plan: &mut Plan, stream: &Stream) {
 }
 
 pub(super) fn store_slower_than_a_request(plan: &mut Plan, stream: &Stream) {
-    plan.faults = vec![tied(Point::BeforeAdd, stream, What::StoreSlow { by_ms: 3_000 }, 20_000)];
+    plan.faults = vec![tied(Point::BeforeAdd, stream, What::StoreSlow { by_ms: 6_000 }, 12_000)];
     plan.faulty_ms = 45_000;
 }
 
