@@ -1,19 +1,19 @@
-//! What the log costs over one bare durable write: commit latency in a directory, against `object_store`'s own
-//! create (with fsync) of the same number of bytes in the same directory.
+//! What the log costs over one bare durable write: commit latency in a store, against `object_store`'s own create of the
+//! very same bytes beside it (in a directory with fsync, as every commit is).
 //!
 //! Both are measured in turns in one run, so that a busy disk troubles both, and by a task of the runtime, as the
 //! sidecar's handlers are: from a thread outside of it, each commit would wake one more thread than a create does.
 //! Prints medians and their ratio:
 //!
 //! ```text
-//! cargo run --release -p ha-store --features conformance --example commit_latency [DIRECTORY]
+//! cargo run --release -p ha-store --features conformance --example commit_latency [STORE]
 //! ```
 
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
 use ha_store::conformance::{Bench, add_checkpoint};
 use ha_store::{BackendOptions, Change, StoreUrl};
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,11 +31,11 @@ async fn main() -> Result<(), Failure> {
 
 async fn measure() -> Result<(), Failure> {
     let scratch = tempfile::tempdir()?;
-    let directory = match std::env::args().nth(1) {
-        Some(directory) => directory,
+    let store_url = match std::env::args().nth(1) {
+        Some(url) => url,
         None => scratch.path().display().to_string(),
     };
-    let url: StoreUrl = directory.parse()?;
+    let url: StoreUrl = store_url.parse()?;
     let backend = url.connect(&BackendOptions::default())?;
     let bench = Bench::new(backend.clone());
     let deployment = bench.deployment();
@@ -46,6 +46,7 @@ async fn measure() -> Result<(), Failure> {
     }
 
     let log = bench.prefix.clone().join(deployment.as_str()).join("log");
+    let bare = bench.prefix.clone().join(deployment.as_str()).join("bare");
     let (mut commits, mut creates, mut bytes) = (Vec::new(), Vec::new(), 0);
     for round in 0..ROUNDS {
         let job = store.view().state.jobs.keys().next().ok_or("a job")?.clone();
@@ -57,14 +58,14 @@ async fn measure() -> Result<(), Failure> {
         let newest = store.view().header.as_ref().ok_or("a record")?.sequence;
         let record = backend.get(&log.clone().join(format!("{newest:020}.json"))).await?.bytes().await?;
         bytes = record.len();
-        let key = Path::from(format!("bare/{round:020}.json"));
+        let key = bare.clone().join(format!("{round:020}.json"));
         let began = Instant::now();
         backend.put_opts(&key, PutPayload::from(record), PutMode::Create.into()).await?;
         creates.push(began.elapsed());
     }
 
     let (commit, create) = (median(commits), median(creates));
-    println!("{ROUNDS} rounds, records of up to {bytes} bytes, in {directory}");
+    println!("{ROUNDS} rounds, records of up to {bytes} bytes, in {store_url}");
     println!("bare create  {:>9.1} µs", create.as_secs_f64() * 1e6);
     println!("commit       {:>9.1} µs", commit.as_secs_f64() * 1e6);
     println!("ratio        {:>9.2}", commit.as_secs_f64() / create.as_secs_f64());
