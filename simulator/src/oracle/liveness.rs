@@ -174,8 +174,17 @@ impl Liveness {
         let lost = |one: &Snapshot| one.state == Fate::Discarded || is_gone(&one.id);
         let planned = state.plan.as_ref().and_then(|plan| plan.snapshot.as_ref()).map(|planned| planned.id);
         let reset = state.reset.as_ref().and_then(|reset| self.resets.get(&reset.external_pointer));
+        // Flink deletes the files of what is subsumed when it comes to it. Nobody counts on them who has not restored yet.
+        let is_given_up = |id: &u64| {
+            let begun = state.generation == self.rolled_out;
+            let given_up = |one: &Snapshot| matches!(one.state, Fate::Subsumed | Fate::Discarded);
+            !begun && state.snapshots().any(|one| one.id == *id && given_up(one))
+        };
         stands.map_or(self.wants_savepoint || state.snapshots().next().is_some(), lost)
             || self.wants.iter().chain(&planned).chain(reset).any(is_gone)
+            || self.wants.iter().any(is_given_up)
+            // Flink reads all live checkpoints, and starts from none if there is one that it cannot read (FLINK-22502).
+            || state.snapshots().any(|one| one.state == Fate::Active && is_gone(&one.id))
     }
 }
 
@@ -326,6 +335,33 @@ mod tests {
         let mut led = Run::mended();
         led.at(1, Event::Granted { epoch: 1, resumed: false }).unwrap();
         assert_eq!(led.at(9 * bound_ms, anything), Ok(()));
+    }
+
+    #[test]
+    fn a_live_checkpoint_that_somebody_harmed_keeps_flink_from_starting_although_a_newer_one_is_whole() {
+        let verdict = |live: &[u64]| {
+            let mut run = Run::mended();
+            run.history.append(&Draft::commit(1, "a").live(live)).unwrap();
+            run.at(1, Event::SnapshotHarmed { job: JOB.to_owned(), id: 2 }).unwrap();
+            run.oracle.finish(&run.history.log, 2).err().map(|broken| broken.property)
+        };
+        assert_eq!(verdict(&[2, 3]), None);
+        assert_eq!(verdict(&[3, 4]), Some(LEADS_AGAIN), "it is not live any more");
+    }
+
+    #[test]
+    fn a_user_who_names_what_flink_is_about_to_delete_is_refused_until_somebody_decides() {
+        let verdict = |state, generation: &str| {
+            let mut run = Run::mended();
+            let history = vec![(2, state, 1), (3, "retained", 1)];
+            run.history.append(&Draft { history, ..Draft::commit(1, "a") }).unwrap();
+            let generation = generation.to_owned();
+            run.at(1, Event::RolledOut { generation, settings: BTreeMap::new(), named: Some(2) }).unwrap();
+            run.oracle.finish(&run.history.log, 2).err().map(|broken| broken.property)
+        };
+        assert_eq!(verdict("subsumed", "2"), None);
+        assert_eq!(verdict("retained", "2"), Some(LEADS_AGAIN), "that one can be restored");
+        assert_eq!(verdict("subsumed", "1"), Some(LEADS_AGAIN), "that one was restored already");
     }
 
     #[test]
