@@ -45,7 +45,6 @@ async fn measure() -> Result<(), Failure> {
         store.commit(epoch, bench.key(), add_checkpoint(id)).await?;
     }
 
-    let log = bench.prefix.clone().join(deployment.as_str()).join("log");
     let bare = bench.prefix.clone().join(deployment.as_str()).join("bare");
     let (mut commits, mut creates, mut bytes) = (Vec::new(), Vec::new(), 0);
     for round in 0..ROUNDS {
@@ -56,7 +55,7 @@ async fn measure() -> Result<(), Failure> {
 
         // The very bytes: a record remembers the last answers, and grows until it remembers as many as it may.
         let newest = store.view().header.as_ref().ok_or("a record")?.sequence;
-        let record = backend.get(&log.clone().join(format!("{newest:020}.json"))).await?.bytes().await?;
+        let record = backend.get(&bench.record(&deployment, newest.get())).await?.bytes().await?;
         bytes = record.len();
         let key = bare.clone().join(format!("{round:020}.json"));
         let began = Instant::now();

@@ -132,7 +132,8 @@ impl Bench {
         store.commit(epoch, self.key(), change).await.expect("the change is recorded")
     }
 
-    fn record(&self, deployment: &DeploymentName, sequence: u64) -> Path {
+    /// Where a record of a deployment's log is.
+    pub fn record(&self, deployment: &DeploymentName, sequence: u64) -> Path {
         self.prefix.clone().join(deployment.as_str()).join("log").join(format!("{sequence:020}.json"))
     }
 }

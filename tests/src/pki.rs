@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -31,6 +30,9 @@ extendedKeyUsage = clientAuth
 /// The password of every key store: Java wants one, and it protects nothing here.
 pub const STORE_PASSWORD: &str = "changeit";
 
+/// What makes openssl sign with the authority.
+const SIGNED: [&str; 4] = ["-CA", "ca.crt", "-CAkey", "ca.key"];
+
 /// A certificate authority in a directory, where everything that it signs goes, too: `NAME.crt` and `NAME.key`.
 #[derive(Debug)]
 pub struct Authority {
@@ -58,12 +60,12 @@ impl Authority {
 
     /// The certificate and the key of a server on this machine's loopback.
     pub fn server(&self, name: &str, subject: &str, key: Key) -> Result<()> {
-        self.certificate(name, "server", subject, key, &["-CA", "ca.crt", "-CAkey", "ca.key"])
+        self.certificate(name, "server", subject, key, &SIGNED)
     }
 
     /// The certificate and the key of a client.
     pub fn client(&self, name: &str, subject: &str, key: Key) -> Result<()> {
-        self.certificate(name, "client", subject, key, &["-CA", "ca.crt", "-CAkey", "ca.key"])
+        self.certificate(name, "client", subject, key, &SIGNED)
     }
 
     /// A file of it.
@@ -109,7 +111,7 @@ impl Authority {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
-        let mut command: Command = process::command(program);
+        let mut command = process::command(program);
         command.args(arguments).current_dir(&self.home);
         let shown = format!("{program} {}", arguments.join(" "));
         let output = command.output().with_context(|| format!("running {shown}"))?;

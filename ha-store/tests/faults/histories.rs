@@ -3,10 +3,11 @@
 //! Faults are data (a list that the network consumes), so proptest shrinks them.
 
 use crate::far::{Call, Far, Fault};
+use crate::stage::claim_for;
 use ha_store::conformance::pointer;
 use ha_store::{
-    Change, Claim, Clock, DeploymentName, Entropy, Epoch, Expected, GraphEntry, IdempotencyKey, Incarnation,
-    JobId, Limits, SessionId, Store, StoreError, StoreOptions,
+    Change, Clock, DeploymentName, Entropy, Epoch, Expected, GraphEntry, IdempotencyKey, Incarnation, JobId,
+    Limits, SessionId, Store, StoreError, StoreOptions,
 };
 use object_store::path::Path;
 use proptest::prelude::*;
@@ -205,15 +206,7 @@ impl World {
         let (far, granted, owners) = (self.far.clone(), self.granted.clone(), self.owners.clone());
         let session = SessionId::random(&*self.entropy);
         self.tasks.push(tokio::spawn(async move {
-            let generation = "generation".to_owned();
-            let claim = Claim {
-                session: session.clone(),
-                holder: "pod".to_owned(),
-                generation,
-                leads: true,
-                epoch_hint: 0,
-            };
-            let claimed = store.claim(claim).await;
+            let claimed = store.claim(claim_for(session.clone())).await;
             let epoch = claimed.as_ref().map(|claimed| claimed.epoch);
             far.inner().oracle.claimed(&session, epoch);
             if let Ok(epoch) = epoch {

@@ -4,11 +4,15 @@
 //!   "the sender died meanwhile" happen as they do in reality;
 //! * [`oracle`]: watches every record at the moment it becomes durable, and every answer at the moment it is given;
 //! * [`histories`]: random histories;
-//! * [`traps`]: the stories that are too rare to be left to chance, one test each.
+//! * [`traps`]: the stories that are too rare to be left to chance, one test each;
+//! * [`collected`]: those of them that are about the collector;
+//! * [`stage`]: where they are told.
 
 #![allow(clippy::unwrap_used, reason = "a test may end with a panic")]
 
+mod collected;
 mod far;
 mod histories;
 mod oracle;
+mod stage;
 mod traps;

@@ -1,5 +1,7 @@
 //! How the JobManager's REST API is reached.
 
+use std::path::Path;
+
 use super::{Config, ConfigError, parsed};
 use crate::job_manager::{ClientFiles, RestAddress, TlsFiles};
 use crate::settings::Settings;
@@ -19,7 +21,7 @@ pub(super) fn address(settings: &Settings) -> Result<Option<RestAddress>, Config
 
 /// Whom to trust there, if that is set.
 pub(super) fn tls(settings: &Settings) -> Result<Option<TlsFiles>, ConfigError> {
-    let alone = |key, path: &std::path::Path, other: &str| {
+    let alone = |key, path: &Path, other: &str| {
         let allowed = format!("it needs {other}, too");
         Err(ConfigError::new(key, path.display().to_string(), allowed))
     };
