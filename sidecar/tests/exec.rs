@@ -6,7 +6,7 @@
 #[path = "process/running.rs"]
 mod running;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -47,8 +47,7 @@ fn next_start(exec: &mut Running) -> i32 {
 
 /// How it ends, and what it logs until then.
 fn end(mut exec: Running) -> (Option<i32>, String) {
-    let mut log = String::new();
-    exec.log.read_to_string(&mut log).unwrap();
+    let log = exec.rest_of_log();
     (exec.process.wait().unwrap().code(), log)
 }
 
@@ -260,7 +259,7 @@ fn a_process_of_its_own_user_is_learned_and_started_directly() {
     let script = format!("exec {} 1000", java(dir.path()).display());
     let mut running = Running::start(shell(&[], &script));
     assert!(running.wait_for("started a JobManager").contains("by its command"));
-    running.wait_for("learned");
+    running.wait_for("event=\"learned\"");
     running.signal(SIGTERM);
     assert_eq!(end(running).0, Some(128 + SIGTERM));
 }

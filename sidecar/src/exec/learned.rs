@@ -3,20 +3,19 @@
 //! `standalone-job.sh start-foreground` and its like start helper JVMs to compute memory options, put a class path together, and then
 //! *become* the JobManager's JVM (`exec java …`). That takes about two seconds, and comes to the same every time.
 
+mod jvm;
 pub(super) mod kept;
 mod user;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
 
+use self::jvm::{Jvm, unread};
 use super::archive::CLASSES_OPTION;
 use super::fingerprint::Fingerprint;
 
@@ -46,7 +45,7 @@ pub enum NotLearned {
     /// It did not become a JVM.
     #[error(
         "it did not become a JVM within {} s: its scripts start the JVM as a child instead of becoming it with `exec`",
-        LEARN_LIMIT.as_secs()
+        jvm::LEARN_LIMIT.as_secs()
     )]
     NoJvm,
     /// It runs as somebody else, as entry points arrange it that start as root and drop their rights.
@@ -68,6 +67,12 @@ pub enum NotLearned {
         /// What the system said.
         reason: String,
     },
+    /// Its scripts clear the environment.
+    #[error(
+        "it runs without any environment, so it does not know what it is called towards the sidecar: its scripts must pass {} on",
+        super::PROCESS_VARIABLE
+    )]
+    NoEnvironment,
     /// Something is not UTF-8.
     #[error("{0} of the JVM is not UTF-8")]
     NotText(&'static str),
@@ -75,10 +80,6 @@ pub enum NotLearned {
     #[error(transparent)]
     Fingerprint(#[from] super::fingerprint::FingerprintError),
 }
-
-/// How long scripts may take until they become a JVM.
-const LEARN_LIMIT: Duration = Duration::from_secs(60);
-const LEARN_PERIOD: Duration = Duration::from_millis(50);
 
 /// Variables that are of one process, and never of a command.
 const OF_ONE_PROCESS: [&str; 4] = ["_", "SHLVL", "OLDPWD", super::PROCESS_VARIABLE];
@@ -95,15 +96,10 @@ impl LearnedCommand {
     /// [`NotLearned`]: the process goes on all the same.
     pub async fn of_process(pid: u32, given: &[String], ours: &Environment) -> Result<Self, NotLearned> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
-        let java = wait_for_jvm(&proc).await?;
-        user::is_ours(&proc)?;
-        let read = |name: &str| std::fs::read(proc.join(name)).map_err(|error| unread(&proc, name, &error));
-        let mut arguments = texts(&read("cmdline")?, "the command line")?;
-        if arguments.is_empty() {
-            return Err(NotLearned::Ended);
-        }
-        arguments.remove(0);
-        let theirs = variables(&texts(&read("environ")?, "the environment")?);
+        let Jvm { java, command_line, environment } = jvm::wait_for(&proc).await?;
+        let arguments = texts(&command_line, "the command line")?;
+        let arguments = arguments.into_iter().skip(1).collect::<Vec<_>>();
+        let theirs = variables(&texts(&environment, "the environment")?);
         let directory = std::fs::read_link(proc.join("cwd")).map_err(|error| unread(&proc, "cwd", &error))?;
         let configuration = configuration_directory(&arguments, &theirs);
         let class_path = class_path(&arguments, &directory);
@@ -225,28 +221,6 @@ fn without(arguments: Vec<String>, properties: &[String]) -> Vec<String> {
         }
     }
     kept
-}
-
-async fn wait_for_jvm(proc: &Path) -> Result<PathBuf, NotLearned> {
-    let give_up = Instant::now() + LEARN_LIMIT;
-    while Instant::now() < give_up {
-        match std::fs::read_link(proc.join("exe")) {
-            Ok(program) if program.file_name().is_some_and(|name| name == "java") => return Ok(program),
-            Ok(_) => sleep(LEARN_PERIOD).await,
-            Err(error) => return Err(unread(proc, "exe", &error)),
-        }
-    }
-    Err(NotLearned::NoJvm)
-}
-
-/// Only one that is gone has ended. What is another user's is not shown to us either, unless we are almighty.
-fn unread(proc: &Path, name: &str, error: &io::Error) -> NotLearned {
-    if user::is_gone(error) {
-        return NotLearned::Ended;
-    }
-    let unreadable =
-        || NotLearned::Unreadable { file: proc.join(name).display().to_string(), reason: error.to_string() };
-    user::is_ours(proc).err().unwrap_or_else(unreadable)
 }
 
 fn texts(zero_terminated: &[u8], what: &'static str) -> Result<Vec<String>, NotLearned> {
