@@ -46,7 +46,7 @@ PROPERTIES
     javac --release 11 -proc:none -Xlint:all,-classfile,-processing,-options,-try,-path -Werror -cp "$path" -d "$out" \
         "$here"/src/test/java/io/holdfast/flink/*.java "$here/src/$part"/java/io/holdfast/flink/*.java
     exec java -Dholdfast.sidecar="$sidecar" -cp "$out:$path" org.junit.platform.console.ConsoleLauncher \
-        --scan-classpath "$out" --include-classname "${HOLDFAST_TEST:-.*Test}" \
+        --fail-if-no-tests --scan-classpath "$out" --include-classname "${HOLDFAST_TEST:-.*Test}" \
         --disable-banner --details tree --disable-ansi-colors
 }
 

@@ -25,6 +25,8 @@ const SHORT_DEADLINE_MS: u64 = 10_000;
 const FIRST_PAUSE_MS: u64 = 50;
 const LONGEST_PAUSE_MS: u64 = 1_000;
 const LONGEST_RETRY_AFTER_MS: u64 = 2_000;
+/// A last attempt with less than this part of a time-out is not begun.
+const LEAST_PART_OF_TIMEOUT: u64 = 4;
 
 /// Why a call has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +142,7 @@ impl Calls {
     async fn until_definite(&self, call: &Call, limit_ms: u64) -> Outcome {
         let deadline = Instant::now() + Duration::from_millis(limit_ms);
         let left_ms = || deadline.saturating_duration_since(Instant::now()).as_millis() as u64;
+        let least_ms = REQUEST_TIMEOUT_MS.min(limit_ms) / LEAST_PART_OF_TIMEOUT;
         let mut backoff = Backoff::new(FIRST_PAUSE_MS, LONGEST_PAUSE_MS, &self.stream);
         let mut maybe_recorded = false;
         let mut call = call.clone();
@@ -165,7 +168,7 @@ impl Calls {
                     }
                 };
             let pause_ms = backoff.next_ms().max(retry_after_ms.min(LONGEST_RETRY_AFTER_MS));
-            if left_ms() <= pause_ms {
+            if left_ms() <= pause_ms + least_ms {
                 return Outcome { answer: None, maybe_recorded, last_failure: failure };
             }
             sleep(Duration::from_millis(pause_ms)).await;

@@ -41,6 +41,12 @@ final class Attempts {
     /** A sidecar that asks for more patience than this is asked earlier all the same. */
     private static final long LONGEST_RETRY_AFTER_MS = 2_000;
 
+    /**
+     * A last attempt with hardly any time is not begun: its answer would come too late, and what was known until then, that
+     * nothing was recorded, would be unknown.
+     */
+    private static final long LEAST_PART_OF_TIMEOUT = 4;
+
     private final SidecarClient client;
     private final long requestTimeoutMs;
 
@@ -52,6 +58,7 @@ final class Attempts {
     /** Returns within the limit; there is at least one attempt. Not interruptible. */
     Outcome untilDefinite(SidecarCall call, long limitMs) {
         long deadlineNs = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(limitMs);
+        long leastMs = Math.min(requestTimeoutMs, limitMs) / LEAST_PART_OF_TIMEOUT;
         Backoff backoff = new Backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
         boolean maybeRecorded = false;
         for (int attempt = 1; ; attempt++) {
@@ -72,7 +79,7 @@ final class Attempts {
                 failure = e;
             }
             long pauseMs = Math.max(backoff.nextMs(), Math.min(retryAfterMs, LONGEST_RETRY_AFTER_MS));
-            if (leftMs(deadlineNs) <= pauseMs || client.isClosed()) {
+            if (leftMs(deadlineNs) <= pauseMs + leastMs || client.isClosed()) {
                 return new Outcome(null, maybeRecorded, failure);
             }
             if (attempt == 1) {
@@ -81,6 +88,9 @@ final class Attempts {
                 LOG.debug("Attempt {} of {}", attempt, call, failure);
             }
             pause(pauseMs);
+            if (leftMs(deadlineNs) < leastMs) { // The pause was longer: this machine is busy.
+                return new Outcome(null, maybeRecorded, failure);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.apache.flink.api.common.JobID;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.checkpoint.CheckpointProperties;
 import org.apache.flink.runtime.checkpoint.CompletedCheckpoint;
 import org.apache.flink.runtime.persistence.PossibleInconsistentStateException;
@@ -141,6 +142,18 @@ class AmbiguousAddTest {
     void aStoreThatStaysUnavailableIsAPlainException() throws Exception {
         proxy.onRequests(ADD, request -> FaultProxy.Fault.UNAVAILABLE);
         assertPlain(assertThrows(SidecarException.class, () -> add(impatientThroughProxy())));
+        assertEquals(0, recorded());
+    }
+
+    /** It would turn what is known, that nothing was recorded, into something unknown. */
+    @Test
+    void anAttemptThatHasNoTimeForItsAnswerIsNotBegun() throws Exception {
+        proxy.onRequests(
+                ADD, request -> request == 1 ? FaultProxy.Fault.UNAVAILABLE_FOR_2_S : FaultProxy.Fault.SILENCE);
+        Configuration patientOnlyOnce = Sidecar.impatient(proxy.url());
+        patientOnlyOnce.set(HoldfastOptions.REQUEST_TIMEOUT, patientOnlyOnce.get(HoldfastOptions.ADD_DEADLINE));
+        PointerStore store = store(Leader.calls(patientOnlyOnce), leader.epoch.captured());
+        assertPlain(assertThrows(SidecarException.class, () -> add(store)));
         assertEquals(0, recorded());
     }
 

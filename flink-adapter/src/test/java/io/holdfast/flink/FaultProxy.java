@@ -32,6 +32,8 @@ final class FaultProxy implements AutoCloseable {
         DROP_REQUEST,
         /** The store is down: certainly not recorded. */
         UNAVAILABLE,
+        /** The same, and it says when to come again: in two seconds. */
+        UNAVAILABLE_FOR_2_S,
         /** The store did not answer in time. */
         UNKNOWN_OUTCOME,
         /** No answer and no end. */
@@ -44,6 +46,9 @@ final class FaultProxy implements AutoCloseable {
     interface Script {
         Fault faultOf(int request);
     }
+
+    private static final String UNAVAILABLE = "503 Service Unavailable";
+    private static final String RETRY_AFTER_2_S = "\r\nRetry-After: 2";
 
     private final ServerSocket server;
     private final int sidecarPort;
@@ -121,7 +126,10 @@ final class FaultProxy implements AutoCloseable {
                 case DROP_REQUEST:
                     return;
                 case UNAVAILABLE:
-                    problem(client.getOutputStream(), "503 Service Unavailable", "unavailable", "not-recorded");
+                    problem(client.getOutputStream(), UNAVAILABLE, "unavailable", "not-recorded");
+                    return;
+                case UNAVAILABLE_FOR_2_S:
+                    problem(client.getOutputStream(), UNAVAILABLE + RETRY_AFTER_2_S, "unavailable", "not-recorded");
                     return;
                 case UNKNOWN_OUTCOME:
                     problem(client.getOutputStream(), "504 Gateway Timeout", "unknown-outcome", "unknown");

@@ -55,7 +55,7 @@ final class Leader implements AutoCloseable {
         return calls(Sidecar.impatient(url));
     }
 
-    private static DurableCalls calls(Configuration configuration) {
+    static DurableCalls calls(Configuration configuration) {
         AdapterConfig config = AdapterConfig.from(configuration);
         return new DurableCalls(new SidecarClient(config.sidecarUrl, config.connectTimeoutMs), config, EXIT);
     }
