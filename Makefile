@@ -47,7 +47,7 @@ test-setup: ## Get and build what the tests need (kube-apiserver takes ten minut
 
 # Property tests draw the same cases every time here, so that a red run is a change's own doing; `explore` draws new ones.
 test: export PROPTEST_RNG_SEED ?= 20261120
-# One cluster at a time fits a small machine; the harness takes care of that too, this makes the output readable.
+# The harness runs as many Flink clusters at a time as the machine has room for; there is one Kubernetes.
 test: test-setup ## Everything: unit and property tests, the simulator, adapter, manifests, end-to-end with real Flink and Kubernetes
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory instructions
@@ -55,7 +55,8 @@ test: test-setup ## Everything: unit and property tests, the simulator, adapter,
 	target/debug/holdfast-sim gallery
 	flink-adapter/test.sh target/debug/holdfast $(FLINK_HOMES)
 	scripts/check-manifests.sh
-	cargo test --workspace --locked --features $(END_TO_END) --test e2e --test kubernetes --test store_s3 -- --test-threads=1 --nocapture
+	cargo test --workspace --locked --features $(END_TO_END) --test e2e -- --nocapture
+	cargo test --workspace --locked --features $(END_TO_END) --test kubernetes --test store_s3 -- --test-threads=1 --nocapture
 
 test-kubernetes: test-setup ## Only election against a real kube-apiserver
 	cargo test --workspace --locked --features $(END_TO_END) --test kubernetes -- --test-threads=1 --nocapture

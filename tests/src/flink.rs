@@ -26,5 +26,8 @@ pub fn script(site: &Site, name: &str, conf: &Path) -> Command {
         .env("FLINK_LOG_DIR", conf.join("log"))
         .env("FLINK_PID_DIR", conf.join("pid"))
         .env("FLINK_IDENT_STRING", "holdfast");
+    if !site.java_tool_options().is_empty() {
+        command.env("JAVA_TOOL_OPTIONS", site.java_tool_options());
+    }
     command
 }

@@ -20,7 +20,7 @@
 //! | [`kubernetes`] | a real API server, and sidecars that stand for election there |
 //! | [`session`] | a JobManager without Flink: what it is told, and what it writes |
 //! | [`wait`] | waiting for a condition, never for a time |
-//! | [`scenario`] | frames an end-to-end test: one at a time, logs shown when it fails |
+//! | [`scenario`] | frames an end-to-end test: as many as there is room for, logs shown when it fails |
 //!
 //! The harness never looks into the product's code: it knows command lines, `/v1`, log lines and files, as a user does.
 #![forbid(unsafe_code)]

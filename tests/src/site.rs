@@ -33,6 +33,7 @@ pub struct Site {
     dir: Option<TempDir>,
     root: PathBuf,
     image: PathBuf,
+    java_tool_options: &'static str,
 }
 
 impl Site {
@@ -48,6 +49,7 @@ impl Site {
     pub fn with_new_volumes(&self) -> Result<Self> {
         let mut site = Self::without_image(self.artifacts.clone())?;
         site.image.clone_from(&self.image);
+        site.java_tool_options = self.java_tool_options;
         Ok(site)
     }
 
@@ -55,7 +57,7 @@ impl Site {
         let dir =
             tempfile::Builder::new().prefix("holdfast-").tempdir().context("making a work directory")?;
         let root = dir.path().to_owned();
-        let site = Self { artifacts, image: PathBuf::new(), root, dir: Some(dir) };
+        let site = Self { artifacts, image: PathBuf::new(), root, dir: Some(dir), java_tool_options: "" };
         for name in ["ha", "checkpoints", "store", "savepoints", "out", "logs", "tmp"] {
             fs::create_dir_all(site.path(name)).with_context(|| format!("making {name}"))?;
         }
@@ -65,9 +67,21 @@ impl Site {
     /// The same volumes with another image: an upgrade of Flink. This site must outlive it.
     pub fn with_image_of(&self, artifacts: Artifacts) -> Result<Self> {
         let image = self.root.join(format!("image-{}", artifacts.flink_version));
-        let site = Self { artifacts, image, root: self.root.clone(), dir: None };
+        let (root, java_tool_options) = (self.root.clone(), self.java_tool_options);
+        let site = Self { artifacts, image, root, dir: None, java_tool_options };
         site.link_image()?;
         Ok(site)
+    }
+
+    /// Options for all of Flink's JVMs, those that its scripts start to compute something included: for whoever does not look
+    /// at how long a JVM takes.
+    pub fn set_java_tool_options(&mut self, options: &'static str) {
+        self.java_tool_options = options;
+    }
+
+    /// The options of [`Site::set_java_tool_options`]; empty by default.
+    pub fn java_tool_options(&self) -> &'static str {
+        self.java_tool_options
     }
 
     /// The image's directory, which is the processes' working directory.

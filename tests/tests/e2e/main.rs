@@ -1,7 +1,8 @@
 //! End-to-end tests with real Apache Flink, the real sidecar and `kill -9`.
 //!
-//! `make test` prepares what they need; a missing part fails the test and names the command that makes it. They run one at a
-//! time. A cluster takes long to start, so one function per Flink version runs several rules on one cluster, and prints each.
+//! `make test` prepares what they need; a missing part fails the test and names the command that makes it. As many run at a
+//! time as the machine has room for. A cluster takes long to start, so one function per Flink version runs several rules on
+//! one cluster, and prints each.
 
 mod behind_tls;
 mod broken_snapshot;
