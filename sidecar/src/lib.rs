@@ -58,6 +58,7 @@ pub mod settings;
 pub mod views;
 pub mod wishes;
 
+mod collection;
 mod logging;
 mod planning;
 mod world;

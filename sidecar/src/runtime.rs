@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Api};
+use crate::collection;
 use crate::config::{Config, Election};
 use crate::election::{self, Announcer, Reason, infer_client};
 use crate::job_manager::NetConnect;
@@ -132,8 +133,8 @@ where
         axum::serve(private, api::private(api.clone())).with_graceful_shutdown(went_down(down.clone()));
     let public = axum::serve(public, api::public(api)).with_graceful_shutdown(went_down(down));
     let servers = tokio::spawn(async { tokio::try_join!(private, public) });
-    let collecting =
-        tokio::spawn(collect_for_ever(store.clone(), leadership.clone(), config.clone(), metrics));
+    let interval = Duration::from_millis(config.collect_interval_ms);
+    let collecting = tokio::spawn(collection::for_ever(store.clone(), leadership.clone(), interval, metrics));
 
     // The sender lives in `run`, which ends with us.
     drop(stop.wait_for(|stop| *stop).await);
@@ -273,23 +274,5 @@ fn observe(
 async fn bounded(what: &str, limit_ms: u64, task: impl Future) {
     if tokio::time::timeout(Duration::from_millis(limit_ms), task).await.is_err() {
         tracing::warn!(event = "stop-not-awaited", "{what} within {limit_ms} ms; going on without it");
-    }
-}
-
-/// Collects old records now and then, while a JobManager is granted here. A failed round is tried again at the next
-/// interval: nothing waits for it.
-async fn collect_for_ever(store: Store, leadership: Leadership, config: Config, metrics: Arc<Metrics>) {
-    let mut pace = tokio::time::interval(Duration::from_millis(config.collect_interval_ms));
-    pace.tick().await; // the first one is at once
-    loop {
-        pace.tick().await;
-        let Some(leader) = leadership.view().leader else { continue };
-        match store.collect(leader.epoch).await {
-            Ok(collected) => {
-                tracing::debug!(event = "collected", ?collected, "collected");
-                metrics.collected(collected.records, collected.blobs);
-            }
-            Err(error) => tracing::warn!(event = "collect-failed", "{error}; trying again in the next round"),
-        }
     }
 }

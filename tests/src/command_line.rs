@@ -19,10 +19,14 @@ pub struct Answer {
     pub complaint: String,
 }
 
-/// Runs `holdfast ARGUMENTS -o json` and waits for its end; commands have time-outs of their own.
-pub async fn holdfast(binary: &Path, arguments: &[&str]) -> Result<Answer> {
+/// Runs `holdfast ARGUMENTS -o json` with these variables and waits for its end; commands have time-outs of their own.
+pub async fn holdfast(
+    binary: &Path,
+    arguments: &[&str],
+    variables: &[(&'static str, String)],
+) -> Result<Answer> {
     let mut command = process::command(binary);
-    command.args(arguments).args(["-o", "json"]);
+    command.args(arguments).args(["-o", "json"]).envs(variables.iter().cloned());
     let shown = format!("holdfast {}", arguments.join(" "));
     let output =
         spawn_blocking(move || command.output()).await?.with_context(|| format!("running {shown}"))?;

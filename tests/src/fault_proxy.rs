@@ -193,6 +193,11 @@ impl FaultProxy {
             .collect()
     }
 
+    /// Everything that went through so far.
+    pub fn everything(&self) -> Vec<Exchange> {
+        lock(&self.shared.exchanges).clone()
+    }
+
     /// Every write that went through so far. A session is none: it changes nothing by itself.
     pub fn writes(&self) -> Vec<Exchange> {
         let writes = |exchange: &&Exchange| {

@@ -17,6 +17,7 @@
 //! | [`failover`] | times the phases between a kill and the first new checkpoint |
 //! | [`sink`] | reads what the job committed: anything lost, anything twice? |
 //! | [`pki`] | certificates and Java's key stores |
+//! | [`s3`] | a real S3 server |
 //! | [`kubernetes`] | a real API server, and sidecars that stand for election there |
 //! | [`session`] | a JobManager without Flink: what it is told, and what it writes |
 //! | [`wait`] | waiting for a condition, never for a time |
@@ -40,6 +41,7 @@ pub mod pod;
 pub mod proc;
 pub mod process;
 pub mod rollout;
+pub mod s3;
 pub mod scenario;
 pub mod session;
 pub mod sidecar;

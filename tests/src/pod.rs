@@ -27,6 +27,8 @@ pub struct Pod<'a> {
     name: String,
     ports: Ports,
     rollout: Rollout,
+    store: String,
+    variables: Vec<(&'static str, String)>,
     sidecar: Option<Sidecar>,
     job_manager: Option<JobManager>,
     task_manager: Option<Process>,
@@ -40,6 +42,8 @@ impl<'a> Pod<'a> {
             name: name.to_owned(),
             ports: Ports::free()?,
             rollout: Rollout::default(),
+            store: site.url("store"),
+            variables: Vec::new(),
             sidecar: None,
             job_manager: None,
             task_manager: None,
@@ -49,6 +53,12 @@ impl<'a> Pod<'a> {
     /// What is started from now on belongs to this rollout.
     pub fn roll_out(&mut self, rollout: Rollout) {
         self.rollout = rollout;
+    }
+
+    /// Sidecars and commands that are started from now on use this store, with these variables, and not the site's directory.
+    pub fn keep_in(&mut self, store: &str, variables: impl IntoIterator<Item = (&'static str, String)>) {
+        store.clone_into(&mut self.store);
+        self.variables = variables.into_iter().collect();
     }
 
     /// Where the pod's processes listen.
@@ -73,10 +83,11 @@ impl<'a> Pod<'a> {
         let options = Options {
             deployment: DEPLOYMENT.to_owned(),
             generation: self.rollout.generation.clone(),
-            store: self.site.url("store"),
+            store: self.store.clone(),
             listen: self.ports.sidecar,
             public_listen: self.ports.sidecar_public,
             flags: self.rollout.sidecar.clone(),
+            variables: self.variables.clone(),
             name: name.clone(),
         };
         let log = self.site.next_log(&name);
@@ -128,12 +139,12 @@ impl<'a> Pod<'a> {
     pub async fn holdfast(&self, arguments: &[&str]) -> Result<Answer> {
         let url = self.sidecar_url();
         let arguments: Vec<_> = arguments.iter().copied().chain(["--sidecar", url.as_str()]).collect();
-        command_line::holdfast(&self.site.artifacts().sidecar, &arguments).await
+        command_line::holdfast(&self.site.artifacts().sidecar, &arguments, &self.variables).await
     }
 
     /// Runs a `holdfast` command that needs no sidecar.
     pub async fn holdfast_alone(&self, arguments: &[&str]) -> Result<Answer> {
-        command_line::holdfast(&self.site.artifacts().sidecar, arguments).await
+        command_line::holdfast(&self.site.artifacts().sidecar, arguments, &self.variables).await
     }
 
     /// The JobManagers that `holdfast exec` runs now, as the sidecar knows them.

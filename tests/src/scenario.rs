@@ -52,6 +52,9 @@ impl From<anyhow::Error> for Failure {
 pub async fn with_flink(version: &str, body: impl AsyncFnOnce(&Site) -> Result<()>) -> Result<(), Failure> {
     let _room = MACHINE.acquire().await.expect("it is never closed");
     end_on_signal();
+    // With `--test-threads=1` the thread is libtest's own, which has printed the name.
+    let thread = thread::current();
+    let _output = output::hold(thread.name().filter(|name| *name != "main").unwrap_or_default());
     let mut site = Site::new(Artifacts::for_version(version)?)?;
     site.set_java_tool_options(JAVA_TOOL_OPTIONS);
     let outcome = body(&site).await;
@@ -72,14 +75,12 @@ fn memory_bytes() -> usize {
     total.and_then(|kilobytes| kilobytes.trim().parse().ok()).map_or(0, |kilobytes: usize| kilobytes << 10)
 }
 
-/// Runs one rule of a test and prints it, with the test and the time that it took.
+/// Runs one rule of a test and prints it with the time that it took.
 pub async fn rule<T>(name: &str, body: impl Future<Output = Result<T>>) -> Result<T> {
     let started = Instant::now();
     let outcome = body.await;
     let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
-    let thread = thread::current();
-    let test = thread.name().unwrap_or_default();
-    output::line(format!("    {test}: {name} ... {verdict} ({:.1} s)", started.elapsed().as_secs_f64()));
+    output::line(format!("    {name} ... {verdict} ({:.1} s)", started.elapsed().as_secs_f64()));
     outcome.map_err(|error| error.context(name.to_owned()))
 }
 

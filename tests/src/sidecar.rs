@@ -34,6 +34,8 @@ pub struct Options {
     pub public_listen: SocketAddr,
     /// Further flags.
     pub flags: Vec<String>,
+    /// Variables of its environment.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 /// A running sidecar.
@@ -57,7 +59,7 @@ impl Sidecar {
         command.args(["--listen", &options.listen.to_string()]);
         command.args(["--public-listen", &options.public_listen.to_string()]);
         command.args(["--log-format", "plain"]);
-        command.args(&options.flags);
+        command.args(&options.flags).envs(options.variables.iter().cloned());
         let started = Instant::now();
         let process = Process::spawn(&options.name, command, log)?;
         Ok(Self { process, private: Endpoint::new(options.listen)?, started })

@@ -1,89 +1,32 @@
 //! The store on a real S3 server, and behind a gateway that breaks it; and whether a snapshot there can be restored.
 //!
-//! The server is ministack, installed by `scripts/setup-s3.sh`; each test starts its own on a free port. A missing
-//! server is a failure, not a skip: a suite that tests nothing must not be green.
+//! Each test starts a server of its own on a free port.
 
 use ha_store::conformance::{Bench, RULES};
 use ha_store::{BackendOptions, Store, StoreError, StoreUrl, SystemEntropy};
-use harness::net::free_address;
+use harness::s3::{BUCKET, S3Server, variables};
 use snapshot::{Stores, Verdict, Verification, VerifyOptions, verify};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
-
-const BUCKET: &str = "holdfast";
 
 /// A running S3 server, which ends with the test.
 struct Server {
-    child: Child,
-    address: SocketAddr,
+    running: S3Server,
     _home: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails only if it ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn executable() -> PathBuf {
-    let cache = std::env::var_os("HOLDFAST_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
-        base.unwrap_or_else(home).join("holdfast")
-    });
-    let executable = cache.join("s3-venv/bin/ministack");
-    assert!(
-        executable.exists(),
-        "the S3 server is not installed: {} is missing; run scripts/setup-s3.sh",
-        executable.display()
-    );
-    executable
 }
 
 impl Server {
     async fn start() -> Self {
-        let address = free_address().expect("a free port");
         let home = tempfile::tempdir().expect("a scratch directory");
-        let child = Command::new(executable())
-            .env("HOME", home.path())
-            .env("BIND_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", address.port().to_string())
-            .env("SERVICES", "s3")
-            .env("S3_PERSIST", "0")
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("ministack starts");
-        let mut server = Self { child, address, _home: home };
-        server.create_bucket().await;
-        server
+        let running = S3Server::start(home.path(), &home.path().join("log")).await.expect("ministack starts");
+        Self { running, _home: home }
     }
 
-    /// Waits until the server answers, too.
-    async fn create_bucket(&mut self) {
-        let client = reqwest::Client::new();
-        let url = format!("http://{}/{BUCKET}", self.address);
-        for _ in 0..300 {
-            if let Ok(answer) = client.put(&url).send().await
-                && answer.status().is_success()
-            {
-                return;
-            }
-            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
-                panic!("ministack ended at once: {status}");
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        panic!("ministack did not create a bucket at {url} within 30 s");
+    fn address(&self) -> SocketAddr {
+        self.running.address()
     }
 }
 
@@ -108,7 +51,7 @@ impl Savepoint {
             (name, std::fs::read(file.path()).expect("it can be read"))
         });
         let server = Server::start().await;
-        let stores = Stores::new(options(server.address));
+        let stores = Stores::new(options(server.address()));
         let savepoint = Self { stores, files: files.collect(), server };
         for (name, bytes) in &savepoint.files {
             savepoint.write(name, bytes).await;
@@ -126,7 +69,7 @@ impl Savepoint {
     }
 
     fn object(&self, name: &str) -> String {
-        format!("http://{}/{BUCKET}/{}/{name}", self.server.address, Self::KEY)
+        format!("http://{}/{BUCKET}/{}/{name}", self.server.address(), Self::KEY)
     }
 
     async fn write(&self, name: &str, bytes: &[u8]) {
@@ -147,14 +90,7 @@ impl Savepoint {
 }
 
 fn options(endpoint: SocketAddr) -> BackendOptions {
-    let settings = [
-        ("AWS_ENDPOINT", format!("http://{endpoint}")),
-        ("AWS_ALLOW_HTTP", "true".to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "testtest".to_owned()),
-    ];
-    let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let settings = variables(endpoint).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     BackendOptions { settings, ..BackendOptions::default() }
 }
 
@@ -202,7 +138,7 @@ fn rename_header(bytes: &mut [u8]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_rule_holds_on_a_real_s3_server() {
     let server = Server::start().await;
-    let backend = url().connect(&options(server.address)).expect("a client");
+    let backend = url().connect(&options(server.address())).expect("a client");
     let bench = Bench { prefix: url().prefix(), ..Bench::new(backend) };
     for (name, rule) in RULES {
         println!("{name}");
@@ -213,7 +149,7 @@ async fn every_rule_holds_on_a_real_s3_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_drops_if_none_match_is_refused_before_anything_is_written() {
     let server = Server::start().await;
-    let gateway = header_dropping_gateway(server.address).await;
+    let gateway = header_dropping_gateway(server.address()).await;
     let backend = url().connect(&options(gateway)).expect("a client");
     let bench = Bench { prefix: url().prefix(), ..Bench::new(backend.clone()) };
     let deployment = bench.deployment();
@@ -230,7 +166,7 @@ async fn a_gateway_that_drops_if_none_match_is_refused_before_anything_is_writte
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_is_unavailable_and_that_is_certain() {
     let server = Server::start().await;
-    let backend = url().connect(&options(server.address)).expect("a client");
+    let backend = url().connect(&options(server.address())).expect("a client");
     let mut bench = Bench { prefix: url().prefix(), ..Bench::new(backend) };
     bench.options.call_timeout_ms = 1_000;
     bench.options.commit_deadline_ms = 1_000;

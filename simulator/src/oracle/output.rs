@@ -29,12 +29,22 @@ pub(super) struct Output {
 /// What one job committed since its lineage began.
 #[derive(Debug, Default)]
 struct Committed {
-    /// The generation that committed last.
+    /// The generation that started the job last.
     generation: Option<String>,
     /// Where the next range of each partition begins.
     next: BTreeMap<u32, u64>,
     /// Savepoints with which it was to end, by their ids.
     stops: BTreeMap<u64, Stop>,
+    /// What was committed before the lineage began.
+    earlier: Option<Box<Earlier>>,
+}
+
+/// A lineage that nobody goes on with. A TaskManager that stood still may commit a checkpoint of it late.
+#[derive(Debug)]
+struct Earlier {
+    /// The newest snapshot that was completed in it; the ids of later lineages are higher.
+    newest: u64,
+    committed: Committed,
 }
 
 /// A savepoint with which the job was to end.
@@ -70,13 +80,20 @@ impl Output {
         }
     }
 
-    /// A rollout that starts with nothing, because the one before it ended and kept nothing, is a new lineage: it processes
-    /// its input from the beginning. Whether it was right to start with nothing is another oracle's question.
-    fn begin(&mut self, log: &Log, job: &str, epoch: u64) {
+    /// A JobManager started the job. A rollout that starts with nothing, because the one before it ended and kept nothing or
+    /// because somebody wants it so, is a new lineage: it processes its input from the beginning. Whether it was right to start
+    /// with nothing is another oracle's question.
+    fn started(&mut self, log: &Log, job: &str, epoch: u64, from: Option<u64>) {
         let generation = log.last_of(epoch).and_then(|last| last.state.generation.clone());
-        if self.jobs.get(job).is_some_and(|committed| committed.generation != generation) {
-            self.jobs.remove(job);
+        let committed = self.jobs.entry(job.to_owned()).or_default();
+        let begins =
+            from.is_none() && committed.generation.as_ref().is_some_and(|it| Some(it) != generation.as_ref());
+        if begins {
+            let newest = self.snapshots.last().copied().unwrap_or_default();
+            let earlier = Earlier { newest, committed: std::mem::take(committed) };
+            committed.earlier = Some(Box::new(earlier));
         }
+        committed.generation = generation;
     }
 
     /// Stops that are newer than what is restored were undone.
@@ -101,9 +118,8 @@ impl Output {
     }
 
     fn commit(&mut self, log: &Log, job: &str, range: Range) -> Verdict {
-        let Range { partition, from, to, .. } = range;
-        let committed = self.jobs.entry(job.to_owned()).or_default();
-        committed.generation = log.state().and_then(|state| state.generation.clone());
+        let Range { partition, from, to, checkpoint } = range;
+        let committed = self.jobs.entry(job.to_owned()).or_default().of_checkpoint(checkpoint);
         committed.note_deposed(log.epoch());
         let expected = committed.next.get(&partition).copied().unwrap_or_default();
         must(from <= to, EXACTLY_ONCE, || format!("records {from} to {to} of partition {partition}"))?;
@@ -115,7 +131,7 @@ impl Output {
             format!("records {expected} to {from} of partition {partition} are missing")
         })?;
         committed.next.insert(partition, to.max(expected));
-        if let Some(stop) = committed.stops.get_mut(&range.checkpoint) {
+        if let Some(stop) = committed.stops.get_mut(&checkpoint) {
             stop.committed(partition, from, to);
         }
         Ok(())
@@ -123,6 +139,15 @@ impl Output {
 }
 
 impl Committed {
+    /// The lineage that a checkpoint is of.
+    fn of_checkpoint(&mut self, checkpoint: u64) -> &mut Self {
+        if self.earlier.as_ref().is_none_or(|earlier| checkpoint > earlier.newest) {
+            return self;
+        }
+        let earlier = self.earlier.as_mut().expect("the checkpoint is of an earlier lineage");
+        earlier.committed.of_checkpoint(checkpoint)
+    }
+
     /// Nothing fences a savepoint: a JobManager that was deposed may complete one while another runs the job.
     fn note_deposed(&mut self, epoch: u64) {
         self.stops.values_mut().filter(|stop| stop.epoch < epoch).for_each(|stop| stop.undone = true);
@@ -183,8 +208,8 @@ impl Oracle for Output {
             }
             Event::JobRestored { job, epoch, from, failover } => {
                 self.restored(job, *from);
-                if *failover && from.is_none() {
-                    self.begin(seen.log, job, *epoch);
+                if *failover {
+                    self.started(seen.log, job, *epoch, *from);
                 }
                 Ok(())
             }
@@ -281,12 +306,37 @@ mod tests {
         let mut history = History::default();
         let mut output = output(None);
         history.append(&Draft::claim(1, "a")).unwrap();
-        let before = [("tm-0", committed(0, 5)), ("jm-0", started_empty(1))];
+        let before = [started_empty(1), committed(0, 5), started_empty(1)].map(|event| ("jm-0", event));
         assert_eq!(properties(&mut history, &mut output, &before), None);
         assert!(history.show(&mut output, "tm-0", committed(0, 5)).is_err());
         history.append(&Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") }).unwrap();
         let next = [("jm-1", started_empty(2)), ("tm-0", committed(0, 5))];
         assert_eq!(properties(&mut history, &mut output, &next), None);
+    }
+
+    #[test]
+    fn a_task_manager_may_commit_what_was_complete_before_the_job_began_again() {
+        let late = |events: &[Event]| {
+            let (mut history, mut output) = (History::default(), output(None));
+            history.append(&Draft::claim(1, "a")).unwrap();
+            let written = |id| Event::CheckpointWritten { job: JOB.to_owned(), id };
+            let before =
+                [started_empty(1), written(1), committed(0, 5), written(2)].map(|event| ("jm-0", event));
+            assert_eq!(properties(&mut history, &mut output, &before), None);
+            history.append(&Draft { generation: "2".to_owned(), ..Draft::claim(2, "b") }).unwrap();
+            let events: Vec<_> = events.iter().map(|event| ("tm-0", event.clone())).collect();
+            properties(&mut history, &mut output, &events)
+        };
+        let (begins, of_the_one_before, of_this_one) =
+            (started_empty(2), committed_for(2, 5, 9), committed_for(3, 0, 7));
+        let in_order = [&begins, &of_the_one_before, &of_this_one].map(Clone::clone);
+        assert_eq!(late(&in_order), None);
+        assert_eq!(late(&[&of_the_one_before, &begins, &of_this_one].map(Clone::clone)), None);
+        assert_eq!(late(&[&begins, &of_this_one, &of_the_one_before].map(Clone::clone)), None);
+        for twice in [&of_the_one_before, &of_this_one] {
+            assert_eq!(late(&[&in_order[..], std::slice::from_ref(twice)].concat()), Some(EXACTLY_ONCE));
+        }
+        assert_eq!(late(&[begins, committed_for(3, 5, 9)]), Some(EXACTLY_ONCE), "it is no late commit");
     }
 
     #[test]

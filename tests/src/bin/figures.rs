@@ -30,6 +30,7 @@ async fn main() -> Result<()> {
             listen: free_address()?,
             public_listen: free_address()?,
             flags: Vec::new(),
+            variables: Vec::new(),
         };
         let mut sidecar = Sidecar::start(&binary, &options, &dir.path().join(format!("{start}.log")))?;
         starts.push(sidecar.wait_until_ready().await?);

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::output;
 use harness::pki::{Authority, Key, STORE_PASSWORD};
 use harness::pod::Pod;
 use harness::rollout::Rollout;
@@ -17,7 +16,6 @@ use crate::generations::{END_LIMIT, savepoint};
 const OBSERVED_LIMIT: Duration = Duration::from_secs(120);
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let authority = Authority::new(&site.path("pki"))?;
         authority.server("rest", "/CN=jobmanager", Key::Rsa)?;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::command_line::{Answer, holdfast};
-use harness::output;
 use harness::process::{self, Process};
 use harness::scenario::{Failure, rule, with_flink};
 use harness::site::Site;
@@ -42,7 +41,6 @@ const KINDS: [Kind; 9] = [
 ];
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let made = rule("snapshots of all kinds are made", make(site)).await?;
         for kind in &KINDS {
@@ -107,7 +105,7 @@ async fn cut(site: &Site, snapshot: &Path, file: &Value) -> Result<()> {
 
 async fn verify(site: &Site, snapshot: &Path) -> Result<Answer> {
     let path = snapshot.to_str().context("a path of ASCII")?;
-    holdfast(&site.artifacts().sidecar, &["snapshots", "verify", path]).await
+    holdfast(&site.artifacts().sidecar, &["snapshots", "verify", path], &[]).await
 }
 
 fn named(broken: &Answer, list: &str, path: &str) -> Result<()> {

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 use harness::artifacts::Artifacts;
-use harness::output;
 use harness::pod::Pod;
 use harness::scenario::{Failure, rule, with_flink};
 use harness::site::Site;
@@ -12,7 +11,6 @@ use crate::generations::{begin, cancel, generation, goes_on_exactly_once, newest
 /// The first version is killed, which leaves its job's last checkpoint live; the job of each later one is cancelled, which
 /// leaves it retained. Each is a generation of its own, with an image and a pod of its own.
 pub(crate) async fn test(first: &str, later: &[&str]) -> Result<(), Failure> {
-    output::line("");
     with_flink(first, async |site| {
         let mut newest = killed(site).await?;
         let mut before = first;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::exec::Seen;
 use harness::flink::job_manager::RATE;
-use harness::output;
 use harness::pod::Pod;
 use harness::rollout::Rollout;
 use harness::scenario::{Failure, rule, with_flink};
@@ -20,7 +19,6 @@ const LIMIT: Duration = Duration::from_secs(90);
 const TERMINATED: i32 = 128 + 15;
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let mut pod = Pod::new(site, "pod-1")?;
         let state = site.path("exec");

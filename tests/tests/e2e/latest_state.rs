@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::flink::job_manager::RATE;
-use harness::output;
 use harness::pod::Pod;
 use harness::scenario::{Failure, rule, with_flink};
 use harness::sink;
@@ -30,7 +29,6 @@ const INLINE_THRESHOLD: &str = "execution.checkpointing.data-inline-threshold";
 const SELDOM: Duration = Duration::from_secs(10 * 24 * 3_600);
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let mut pod = Pod::new(site, "pod-1")?;
         rule("a job that used up its restarts is FAILED, and its checkpoints stay", failed(site, &mut pod))

@@ -9,6 +9,7 @@ mod broken_snapshot;
 mod every_backend;
 mod flink_upgrade;
 mod generations;
+mod in_a_bucket;
 mod kept_running;
 mod latest_state;
 mod one_pod;
@@ -62,6 +63,11 @@ async fn after_any_end_the_next_generation_goes_on_from_the_newest_state() -> Re
 #[tokio::test]
 async fn a_rest_api_behind_tls_is_observed() -> Result<(), Failure> {
     behind_tls::test("2.2.1").await
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_bucket_no_checkpoint_is_lost() -> Result<(), Failure> {
+    in_a_bucket::test("2.2.1").await
 }
 
 #[tokio::test]

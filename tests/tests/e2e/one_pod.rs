@@ -23,7 +23,6 @@ const AFTER: usize = 3;
 const END_LIMIT: Duration = Duration::from_secs(90);
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let mut pod = Pod::new(site, "pod-1")?;
         let proxy = FaultProxy::start(pod.ports().sidecar).await?;
@@ -87,11 +86,22 @@ async fn job_manager_killed(site: &Site, pod: &mut Pod<'_>, job: &Job, proxy: &F
     let epoch = pod.sidecar()?.epoch().await?;
     let killed = Instant::now();
     pod.job_manager()?.process.kill()?;
+    goes_on(site, pod, job, (killed, epoch), &proxy.url()).await
+}
+
+/// Starts a JobManager, which is told that its sidecar is at `sidecar_url`, after another one was killed, and under which epoch.
+pub(crate) async fn goes_on(
+    site: &Site,
+    pod: &mut Pod<'_>,
+    job: &Job,
+    (killed, epoch): (Instant, u64),
+    sidecar_url: &str,
+) -> Result<()> {
     // Nobody writes any more, so these two stay as they are until the next JobManager leads.
     let newest = pod.sidecar()?.newest_checkpoint(&job.id).await?;
     let committed = sink::read(&site.path("out"))?.highest;
 
-    pod.start_job_manager_behind(&proxy.url())?;
+    pod.start_job_manager_behind(sidecar_url)?;
     let failover = Failover::watch(pod.job_manager()?, killed, job.tasks.total).await?;
     let restored = failover.restored_id;
     ensure!(Some(restored) == newest, "restored checkpoint {restored}, but the newest was {newest:?}");

@@ -11,7 +11,6 @@ use harness::site::Site;
 use serde_json::Value;
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let home = site.make_flink_home()?;
         let archive = site.path("jobmanager.jsa");
@@ -73,5 +72,5 @@ async fn run(site: &Site, home: &Path, archive: &Path) -> Result<command_line::A
     let (home, archive) = (home.display().to_string(), archive.display().to_string());
     let keep = site.path("prepare").display().to_string();
     let arguments = ["prepare", "--flink-home", &home, "--archive", &archive, "--keep", &keep];
-    command_line::holdfast(&site.artifacts().sidecar, &arguments).await
+    command_line::holdfast(&site.artifacts().sidecar, &arguments, &[]).await
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::flink::job_manager::RATE;
 use harness::flink::log::Event;
-use harness::output;
 use harness::pod::Pod;
 use harness::scenario::{Failure, rule, with_flink};
 use harness::sink;
@@ -28,7 +27,6 @@ const MAIN_SLEEP: Duration = Duration::from_secs(20);
 const DESTROYS: &str = "2.3.0";
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let mut pod = Pod::new(site, "pod-1")?;
         let flag = site.path("main-fails");

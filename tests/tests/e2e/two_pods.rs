@@ -18,7 +18,6 @@ use harness::fault_proxy::{Exchange, FaultProxy, Held, Pattern};
 use harness::flink::job_manager::RATE;
 use harness::flink::log::Log;
 use harness::flink::rest::Job;
-use harness::output;
 use harness::pod::Pod;
 use harness::scenario::{Failure, rule, with_flink};
 use harness::sink;
@@ -35,7 +34,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 const ENDS_ITSELF: &str = "Ending this JobManager process";
 
 pub(crate) async fn test(version: &str) -> Result<(), Failure> {
-    output::line("");
     with_flink(version, async |site| {
         let mut first = Contender::new(site, "pod-1").await?;
         let mut second = Contender::new(site, "pod-2").await?;

@@ -64,6 +64,7 @@ async fn sidecar(name: &str, dir: &std::path::Path) -> Result<Sidecar> {
         listen: free_address()?,
         public_listen: free_address()?,
         flags: Vec::new(),
+        variables: Vec::new(),
     };
     let mut sidecar = Sidecar::start(&artifacts::sidecar()?, &options, &dir.join(format!("{name}.log")))?;
     sidecar.wait_until_ready().await?;

@@ -73,6 +73,7 @@ async fn fenced(deployment: &Deployment, candidate: &Candidate, session: Session
         listen: free_address()?,
         public_listen: free_address()?,
         flags: Vec::new(),
+        variables: Vec::new(),
     };
     let log = deployment.root().join("intruder.log");
     let mut intruder = Sidecar::start(&artifacts::sidecar()?, &options, &log)?;

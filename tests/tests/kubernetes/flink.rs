@@ -34,7 +34,6 @@ const AFTER: usize = 3;
 
 pub(crate) async fn outages() -> Result<(), Failure> {
     let _alone = MACHINE.lock().await;
-    output::line("");
     with_flink(VERSION, async |site| {
         let mut cluster = Cluster::start(site).await?;
         let mut pod = cluster.pod("pod-1").await?;
@@ -50,7 +49,6 @@ pub(crate) async fn outages() -> Result<(), Failure> {
 
 pub(crate) async fn frozen() -> Result<(), Failure> {
     let _alone = MACHINE.lock().await;
-    output::line("");
     with_flink(VERSION, async |site| {
         let cluster = Cluster::start(site).await?;
         let mut first = cluster.pod("pod-1").await?;

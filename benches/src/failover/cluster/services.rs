@@ -107,6 +107,7 @@ impl Guard {
             listen: ports.sidecar,
             public_listen: ports.sidecar_public,
             flags: Vec::new(),
+            variables: Vec::new(),
         };
         let mut running = Sidecar::start(&site.artifacts().sidecar, &options, &site.next_log("sidecar"))?;
         running.wait_until_ready().await?;
