@@ -79,8 +79,9 @@ bench: ## Time of single operations (criterion, 3 minutes), and a commit beside 
 	cargo bench --locked -p benches
 	cargo run --release --locked -p ha-store --example commit_latency
 
-# The profile, packages and features of the tests, so that nothing is built twice. Incremental or not divides code otherwise.
-INSTRUCTIONS := CARGO_INCREMENTAL=1 cargo build --workspace --locked --bin instructions && target/debug/instructions
+# The profile, packages and features of the tests (`--tests`: those of their dependencies, too), so that nothing is built twice.
+# Incremental or not divides code otherwise.
+INSTRUCTIONS := CARGO_INCREMENTAL=1 cargo build --workspace --locked --tests --bin instructions && target/debug/instructions
 
 instructions: ## Whether an operation takes more instructions than benches/instructions.json says; needs valgrind
 	$(INSTRUCTIONS)

@@ -52,9 +52,9 @@ impl From<anyhow::Error> for Failure {
 pub async fn with_flink(version: &str, body: impl AsyncFnOnce(&Site) -> Result<()>) -> Result<(), Failure> {
     let _room = MACHINE.acquire().await.expect("it is never closed");
     end_on_signal();
-    // With `--test-threads=1` the thread is libtest's own, which has printed the name.
     let thread = thread::current();
-    let _output = output::hold(thread.name().filter(|name| *name != "main").unwrap_or_default());
+    // On a line of its own: with `--test-threads=1` libtest has begun one already.
+    let _output = output::hold(&format!("\n{}", thread.name().unwrap_or("a test")));
     let mut site = Site::new(Artifacts::for_version(version)?)?;
     site.set_java_tool_options(JAVA_TOOL_OPTIONS);
     let outcome = body(&site).await;
