@@ -1,7 +1,6 @@
 //! A real S3 server, ministack, as `scripts/setup-s3.sh` installs it, with one bucket. A missing server is a failure, not a
 //! skip: tests that test nothing must not be green.
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,10 +56,10 @@ impl S3Server {
     }
 }
 
-/// The variables by which an S3 client finds the server, or a proxy before it, and may use it.
-pub fn variables(endpoint: impl Display) -> [(&'static str, String); 5] {
+/// The variables by which an S3 client finds the server, or a proxy before it, at `url`, and may use it.
+pub fn variables(url: String) -> [(&'static str, String); 5] {
     [
-        ("AWS_ENDPOINT", format!("http://{endpoint}")),
+        ("AWS_ENDPOINT", url),
         ("AWS_ALLOW_HTTP", "true".to_owned()),
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),

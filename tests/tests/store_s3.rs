@@ -90,7 +90,10 @@ impl Savepoint {
 }
 
 fn options(endpoint: SocketAddr) -> BackendOptions {
-    let settings = variables(endpoint).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let settings = variables(format!("http://{endpoint}"))
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
     BackendOptions { settings, ..BackendOptions::default() }
 }
 

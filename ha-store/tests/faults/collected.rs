@@ -2,8 +2,10 @@
 
 use crate::far::{Call, Fault};
 use crate::histories::job;
-use crate::stage::{Stage, add, begin, claim_for, key, once, options, record, script, seconds};
-use ha_store::{Answer, BlobRef, Change, Expected, GraphEntry, StoreError, StoreOptions};
+use crate::stage::{
+    Stage, add, begin, begin_collection, claim_for, once, options, put_graph, record, script, seconds,
+};
+use ha_store::{Answer, Change, StoreError, StoreOptions};
 use object_store::{ObjectStoreExt, path::Path};
 use tokio::time::sleep;
 
@@ -22,8 +24,7 @@ async fn a_writer_that_stalls_before_its_create_finds_its_place_taken_after_the_
         sleep(seconds(1)).await;
         let (leader, newest) = stage.take_over_and_collect().await;
         assert!(!late.is_finished());
-        let result = late.await.unwrap();
-        stage.far.inner().oracle.answered(&key("late"), Some(50), &result);
+        let result = stage.answer_to(late, "late", 50).await;
         assert!(matches!(result, Err(StoreError::Fenced { .. })), "{result:?}");
         assert!(stage.far.inner().oracle.strays.is_empty(), "what took over from it is still there");
         assert_eq!(stage.commit(&leader, newest, add(200)).await, Answer::Created);
@@ -93,8 +94,7 @@ async fn a_collector_that_stalls_between_two_deletes_fools_no_stalled_writer() {
     let late = begin(&stalled, epoch, "late", 50);
     sleep(seconds(1)).await;
     stage.take_over_and_collect().await;
-    let result = late.await.unwrap();
-    stage.far.inner().oracle.answered(&key("late"), Some(50), &result);
+    let result = stage.answer_to(late, "late", 50).await;
     assert!(matches!(result, Err(StoreError::Fenced { .. })), "{result:?}");
     stage.check();
 }
@@ -115,8 +115,7 @@ async fn a_writer_that_stalls_after_its_create_is_not_told_that_nothing_was_reco
     sleep(seconds(1)).await;
     let (leader, _) = stage.take_over_and_collect().await;
     assert!(leader.view().state.jobs[&job()].checkpoints.contains_key(&50));
-    let result = late.await.unwrap();
-    stage.far.inner().oracle.answered(&key("late"), Some(50), &result);
+    let result = stage.answer_to(late, "late", 50).await;
     assert_eq!(result, Ok(Answer::Created), "the log still remembers it");
     stage.check();
 }
@@ -137,8 +136,7 @@ async fn a_record_that_comes_back_after_its_collection_vouches_for_nothing() {
     let late = begin(&stalled, epoch, "late", 50);
     sleep(seconds(1)).await;
     stage.take_over_and_collect().await;
-    let result = late.await.unwrap();
-    stage.far.inner().oracle.answered(&key("late"), Some(50), &result);
+    let result = stage.answer_to(late, "late", 50).await;
     assert_eq!(stage.far.inner().oracle.strays.len(), 1, "record 2 came back");
     assert!(matches!(result, Err(StoreError::Fenced { .. })), "{result:?}");
     stage.check();
@@ -175,28 +173,23 @@ async fn a_stalled_collector_cannot_delete_what_was_put_again() {
     let stage = Stage::patient();
     let stalled = stage.open().await;
     let epoch = stage.claim(&stalled).await;
-    let graph = |blob: BlobRef| GraphEntry { blob, flink_version: "2.2.1".to_owned(), fingerprint: None };
-    let put = |blob| Change::PutGraph { job: job(), graph: graph(blob), expected: Expected::Absent };
     // Put by a process that died, and let go: nobody names it any more once the collector has passed.
     let other = stage.open().await;
     let blob = other.put_blob("the same bytes".into()).await.unwrap();
-    stage.commit(&stalled, epoch, put(blob.clone())).await;
+    stage.commit(&stalled, epoch, put_graph(&blob)).await;
     stage.commit(&stalled, epoch, Change::DropGraph { job: job() }).await;
     for id in 1..10 {
         stage.commit(&stalled, epoch, add(id)).await;
     }
     let doomed = Path::from(format!("orders/blob/{}.{}", blob.hash, blob.copy));
     stage.far.set_faults(once(Call::Delete(doomed.clone()), Fault::Slow(600_000)));
-    let collect = {
-        let stalled = stalled.clone();
-        tokio::spawn(async move { stalled.collect(epoch).await })
-    };
+    let collect = begin_collection(&stalled, epoch);
     sleep(seconds(1)).await;
     let leader = stage.open().await;
     let newest = stage.claim(&leader).await;
     let again = leader.put_blob("the same bytes".into()).await.unwrap();
     assert_eq!(again.hash, blob.hash);
-    stage.commit(&leader, newest, put(again.clone())).await;
+    stage.commit(&leader, newest, put_graph(&again)).await;
     assert_eq!(collect.await.unwrap().unwrap().blobs, 1);
     assert!(!stage.far.holds(doomed.as_ref()));
     assert_eq!(leader.get_blob(&again).await.unwrap(), "the same bytes");
@@ -212,10 +205,7 @@ async fn a_collector_that_was_deposed_after_it_listed_deletes_nothing() {
         stage.commit(&stalled, epoch, add(id)).await;
     }
     stage.far.set_faults(once(Call::List(Path::from("orders/blob")), Fault::SlowAnswer(600_000)));
-    let collect = {
-        let stalled = stalled.clone();
-        tokio::spawn(async move { stalled.collect(epoch).await })
-    };
+    let collect = begin_collection(&stalled, epoch);
     sleep(seconds(1)).await;
     let leader = stage.open().await;
     stage.claim(&leader).await;
@@ -235,18 +225,14 @@ async fn a_collector_that_was_deposed_before_it_listed_deletes_no_blob_that_is_a
     // From here on it has no boundary to raise, and so no other reason to notice that it is deposed.
     assert!(stalled.collect(epoch).await.unwrap().records > 0);
     stage.far.set_faults(once(Call::List(Path::from("orders/blob")), Fault::Slow(600_000)));
-    let collect = {
-        let stalled = stalled.clone();
-        tokio::spawn(async move { stalled.collect(epoch).await })
-    };
+    let collect = begin_collection(&stalled, epoch);
     sleep(seconds(1)).await;
     let leader = stage.open().await;
     let newest = stage.claim(&leader).await;
     // The listing shows it, and no record names it yet.
     let blob = leader.put_blob("a graph".into()).await.unwrap();
     assert!(matches!(collect.await.unwrap(), Err(StoreError::Fenced { .. })));
-    let graph = GraphEntry { blob: blob.clone(), flink_version: "2.2.1".to_owned(), fingerprint: None };
-    stage.commit(&leader, newest, Change::PutGraph { job: job(), graph, expected: Expected::Absent }).await;
+    stage.commit(&leader, newest, put_graph(&blob)).await;
     assert_eq!(leader.get_blob(&blob).await.unwrap(), "a graph");
     stage.check();
 }
@@ -262,8 +248,7 @@ async fn a_collector_leaves_alone_what_its_own_process_is_about_to_name() {
         stage.commit(&store, epoch, add(id)).await;
     }
     assert_eq!(store.collect(epoch).await.unwrap().blobs, 0);
-    let graph = GraphEntry { blob: blob.clone(), flink_version: "2.2.1".to_owned(), fingerprint: None };
-    stage.commit(&store, epoch, Change::PutGraph { job: job(), graph, expected: Expected::Absent }).await;
+    stage.commit(&store, epoch, put_graph(&blob)).await;
     assert_eq!(store.get_blob(&blob).await.unwrap(), "a graph");
     stage.check();
 }

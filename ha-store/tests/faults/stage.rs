@@ -4,8 +4,8 @@ use crate::far::{Call, Far, Fault};
 use crate::histories::{Counter, job};
 use ha_store::conformance::pointer;
 use ha_store::{
-    Answer, Change, Claim, DeploymentName, Epoch, IdempotencyKey, SessionId, Store, StoreError, StoreOptions,
-    SystemClock,
+    Answer, BlobRef, Change, Claim, Collected, DeploymentName, Epoch, Expected, GraphEntry, IdempotencyKey,
+    SessionId, Store, StoreError, StoreOptions, SystemClock,
 };
 use object_store::path::Path;
 use std::sync::Arc;
@@ -40,6 +40,12 @@ pub(crate) fn key(text: &str) -> IdempotencyKey {
 
 pub(crate) fn add(id: u64) -> Change {
     Change::AddCheckpoint { job: job(), id, pointer: pointer(id) }
+}
+
+/// A graph for a job that has none.
+pub(crate) fn put_graph(blob: &BlobRef) -> Change {
+    let graph = GraphEntry { blob: blob.clone(), flink_version: "2.2.1".to_owned(), fingerprint: None };
+    Change::PutGraph { job: job(), graph, expected: Expected::Absent }
 }
 
 pub(crate) fn seconds(s: u64) -> Duration {
@@ -106,6 +112,18 @@ impl Stage {
         (store, epoch)
     }
 
+    /// The answer to a commit that was [begun](begin), which the oracle hears of, too.
+    pub(crate) async fn answer_to(
+        &self,
+        begun: JoinHandle<Result<Answer, StoreError>>,
+        text: &str,
+        id: u64,
+    ) -> Result<Answer, StoreError> {
+        let result = begun.await.unwrap();
+        self.far.inner().oracle.answered(&key(text), Some(id), &result);
+        result
+    }
+
     pub(crate) fn check(&self) {
         self.far.inner().oracle.check();
     }
@@ -123,4 +141,10 @@ pub(crate) fn begin(
 ) -> JoinHandle<Result<Answer, StoreError>> {
     let (store, key) = (store.clone(), key(text));
     tokio::spawn(async move { store.commit(epoch, key, add(id)).await })
+}
+
+/// A round of collection that goes on meanwhile.
+pub(crate) fn begin_collection(store: &Store, epoch: Epoch) -> JoinHandle<Result<Collected, StoreError>> {
+    let store = store.clone();
+    tokio::spawn(async move { store.collect(epoch).await })
 }

@@ -43,7 +43,7 @@ pub(crate) async fn test(version: &str) -> Result<(), Failure> {
         let proxy = FaultProxy::start(server.address()).await?;
         let mut pod = Pod::new(site, "pod-1")?;
         let bucket = format!("s3://{BUCKET}/{PREFIX}");
-        pod.keep_in(&bucket, variables(proxy.url().trim_start_matches("http://")));
+        pod.keep_in(&bucket, variables(proxy.url()));
         pod.start_sidecar().await?;
         pod.start_job_manager()?;
         pod.start_task_manager()?;
